@@ -1,0 +1,111 @@
+"""A real server per test session, and boto3 clients that know nothing of it but its address and key."""
+
+import configparser
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+import uuid
+
+import boto3
+import pytest
+from botocore.config import Config
+
+BINARY = os.environ.get("SAGEBRUSH", "sagebrush")
+ROLE = "arn:aws:iam::123456789012:role/conformance"
+
+
+class Server:
+    """A `sagebrush serve` process on a data folder."""
+
+    def __init__(self, data_dir, **environment):
+        self.data_dir = pathlib.Path(data_dir)
+        self.log = self.data_dir.parent / f"{self.data_dir.name}.log"
+        self.environment = environment
+        self.start()
+
+    def start(self):
+        info = self.data_dir / "server.json"
+        info.unlink(missing_ok=True)
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [BINARY, "serve", "--data-dir", str(self.data_dir), "--listen", "127.0.0.1:0"],
+                stdout=log, stderr=log, env={**os.environ, "SAGEBRUSH_CHECK_ANSWERS": "true", **self.environment})
+        deadline = time.monotonic() + 60
+        while not info.exists():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.01)
+        self.url = json.loads(info.read_text())["endpoint"]
+        credentials = configparser.ConfigParser()
+        credentials.read(self.data_dir / "credentials")
+        self.access_key = credentials["default"]["aws_access_key_id"]
+        self.secret_key = credentials["default"]["aws_secret_access_key"]
+        self.region = "us-east-1"
+
+    def client(self, service, access_key=None, secret_key=None, region=None, **config):
+        return boto3.client(
+            service, endpoint_url=self.url, region_name=region or self.region,
+            aws_access_key_id=access_key or self.access_key,
+            aws_secret_access_key=secret_key or self.secret_key,
+            config=Config(retries={"max_attempts": 1}, **config))
+
+    def kill(self):
+        """kill -9 of the server process alone."""
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        """SIGTERM; returns the exit status."""
+        self.process.terminate()
+        return self.process.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("server") / "data")
+    yield server
+    assert server.stop() == 0
+    errors = [line for line in server.log.read_text().splitlines() if " ERROR " in line]
+    assert not errors, "\n".join(errors)
+
+
+@pytest.fixture
+def fresh_server(tmp_path):
+    """A server of the test's own, which it may kill."""
+    server = Server(tmp_path / "data")
+    yield server
+    if server.process.poll() is None:
+        server.stop()
+
+
+@pytest.fixture
+def name():
+    return "t-" + uuid.uuid4().hex[:12]
+
+
+@pytest.fixture
+def sagemaker(endpoint):
+    return endpoint.client("sagemaker")
+
+
+@pytest.fixture
+def s3_bucket(endpoint):
+    bucket = "t-" + uuid.uuid4().hex
+    endpoint.client("s3").create_bucket(Bucket=bucket)
+    return bucket
+
+
+def until(describe, states, seconds=120):
+    """Polls until the described status is one of `states`; returns the description."""
+    deadline = time.monotonic() + seconds
+    while True:
+        description = describe()
+        status = next(description[key] for key in ("TrainingJobStatus", "ProcessingJobStatus", "EndpointStatus")
+                      if key in description)
+        if status in states:
+            return description
+        assert time.monotonic() < deadline, description
+        time.sleep(0.05)

@@ -1,0 +1,177 @@
+"""Training jobs: the work is really done, described, logged, measured; and what goes wrong is named."""
+
+import io
+import json
+import tarfile
+
+import pytest
+from botocore.exceptions import ClientError
+
+import ratings
+from conftest import until
+
+
+def run(sagemaker, request, states=("Completed", "Failed", "Stopped")):
+    arn = sagemaker.create_training_job(**request)["TrainingJobArn"]
+    name = request["TrainingJobName"]
+    assert arn == f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}"
+    return until(lambda: sagemaker.describe_training_job(TrainingJobName=name), states)
+
+
+def failure(sagemaker, request):
+    job = run(sagemaker, request)
+    assert job["TrainingJobStatus"] == "Failed", job
+    assert "ModelArtifacts" not in job
+    return job["FailureReason"]
+
+
+def test_a_job_trains_and_everything_about_it_can_be_read(endpoint, sagemaker, s3_bucket, name):
+    s3 = endpoint.client("s3")
+    ratings.upload(s3, s3_bucket)
+    job = run(sagemaker, ratings.training_job(name, s3_bucket))
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    transitions = [step["Status"] for step in job["SecondaryStatusTransitions"]]
+    assert transitions == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    assert all(step["StatusMessage"] and step["EndTime"] >= step["StartTime"] for step in job["SecondaryStatusTransitions"])
+    assert job["CreationTime"] <= job["TrainingStartTime"] <= job["TrainingEndTime"] <= job["LastModifiedTime"]
+    assert job["OutputDataConfig"]["KmsKeyId"] == ""
+    metrics = {metric["MetricName"]: metric["Value"] for metric in job["FinalMetricDataList"]}
+    assert {"train:mean_squared_error", "validation:mean_squared_error", "test:mean_squared_error"} <= set(metrics)
+    defined = {metric["Name"] for metric in job["AlgorithmSpecification"]["MetricDefinitions"]}
+    assert set(metrics) <= defined
+
+    uri = job["ModelArtifacts"]["S3ModelArtifacts"]
+    assert uri == f"s3://{s3_bucket}/output/{name}/output/model.tar.gz"
+    body = s3.get_object(Bucket=s3_bucket, Key=uri.split("/", 3)[3])["Body"].read()
+    assert tarfile.open(fileobj=io.BytesIO(body)).getnames() == ["model_algo-1"]
+
+    logs = endpoint.client("logs")
+    streams = logs.describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=name + "/")["logStreams"]
+    assert len(streams) == 1 and streams[0]["logStreamName"].startswith(name + "/algo-1-")
+    page = logs.get_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamName=streams[0]["logStreamName"],
+                               startFromHead=True)
+    lines = [event["message"] for event in page["events"]]
+    assert sum("#quality_metric: host=algo-1, epoch=" in line and "validation mean_squared_error" in line for line in lines) == 3
+    after = logs.get_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamName=streams[0]["logStreamName"],
+                                startFromHead=True, nextToken=page["nextForwardToken"])
+    assert after["events"] == [] and after["nextForwardToken"] == page["nextForwardToken"]
+
+    statistics = endpoint.client("cloudwatch").get_metric_statistics(
+        Namespace="/aws/sagemaker/TrainingJobs", MetricName="validation:mean_squared_error",
+        Dimensions=[{"Name": "TrainingJobName", "Value": name}], Period=60, Statistics=["Average", "SampleCount"],
+        StartTime=job["CreationTime"], EndTime=job["TrainingEndTime"].timestamp() + 60)
+    assert sum(point["SampleCount"] for point in statistics["Datapoints"]) == 3
+
+
+def test_training_learns(sagemaker, endpoint, s3_bucket, name):
+    parts = ratings.upload(endpoint.client("s3"), s3_bucket)
+    job = run(sagemaker, ratings.training_job(name, s3_bucket, epochs=20, early_stopping_patience=5))
+    mean = sum(row["label"] for row in parts["train"]) / len(parts["train"])
+    constant = sum((row["label"] - mean) ** 2 for row in parts["test"]) / len(parts["test"])
+    metrics = {metric["MetricName"]: metric["Value"] for metric in job["FinalMetricDataList"]}
+    assert metrics["test:mean_squared_error"] < 0.8 * constant
+
+
+def test_lists_filter_sort_and_page(sagemaker, endpoint, s3_bucket, name):
+    ratings.upload(endpoint.client("s3"), s3_bucket)
+    names = [f"{name}-{letter}" for letter in "cab"]
+    for job in names:
+        run(sagemaker, ratings.training_job(job, s3_bucket, epochs=1))
+    pages = sagemaker.get_paginator("list_training_jobs").paginate(
+        NameContains=name, SortBy="Name", SortOrder="Ascending", PaginationConfig={"PageSize": 2})
+    assert [job["TrainingJobName"] for page in pages for job in page["TrainingJobSummaries"]] == sorted(names)
+    newest = sagemaker.list_training_jobs(NameContains=name, StatusEquals="Completed", MaxResults=1)
+    assert newest["TrainingJobSummaries"][0]["TrainingJobName"] == names[-1]
+    assert sagemaker.list_training_jobs(NameContains=name, StatusEquals="Failed")["TrainingJobSummaries"] == []
+
+
+def test_a_job_can_be_stopped(sagemaker, endpoint, s3_bucket, name):
+    ratings.upload(endpoint.client("s3"), s3_bucket)
+    request = ratings.training_job(name, s3_bucket, channels=("train",), epochs=100, enc_dim=1024, mini_batch_size=1,
+                                   early_stopping_patience=5)
+    sagemaker.create_training_job(**request)
+    until(lambda: sagemaker.describe_training_job(TrainingJobName=name), ("InProgress",))
+    sagemaker.stop_training_job(TrainingJobName=name)
+    job = until(lambda: sagemaker.describe_training_job(TrainingJobName=name), ("Stopped", "Completed", "Failed"), 30)
+    assert job["TrainingJobStatus"] == "Stopped", job
+    with pytest.raises(ClientError) as error:
+        sagemaker.stop_training_job(TrainingJobName=name)
+    assert error.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_a_job_over_its_time_is_stopped(sagemaker, endpoint, s3_bucket, name):
+    ratings.upload(endpoint.client("s3"), s3_bucket)
+    request = ratings.training_job(name, s3_bucket, channels=("train",), epochs=100, enc_dim=1024, mini_batch_size=1,
+                                   early_stopping_patience=5)
+    request["StoppingCondition"]["MaxRuntimeInSeconds"] = 1
+    job = run(sagemaker, request)
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded"), job
+
+
+def code_and_message(call):
+    with pytest.raises(ClientError) as error:
+        call()
+    return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
+
+
+def test_errors_of_the_request(sagemaker, endpoint, s3_bucket, name):
+    ratings.upload(endpoint.client("s3"), s3_bucket)
+    request = ratings.training_job(name, s3_bucket, epochs=1)
+    code, message = code_and_message(lambda: sagemaker.describe_training_job(TrainingJobName=name))
+    assert code == "ResourceNotFound" and name in message
+    unknown = {**request, "AlgorithmSpecification": {"TrainingImage": "me/mine:1", "TrainingInputMode": "File"}}
+    code, message = code_and_message(lambda: sagemaker.create_training_job(**unknown))
+    assert code == "ValidationException" and "TrainingImage" in message and "me/mine:1" in message
+    unsupported = {**request, "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}
+    code, message = code_and_message(lambda: sagemaker.create_training_job(**unsupported))
+    assert code == "ValidationException" and "'VpcConfig' is not supported" in message
+    bad_name = {**request, "TrainingJobName": "not_a_name"}
+    code, message = code_and_message(lambda: sagemaker.create_training_job(**bad_name))
+    assert code == "ValidationException"
+    assert message.startswith("1 validation error detected: Value 'not_a_name' at 'trainingJobName' failed to satisfy constraint")
+    run(sagemaker, request)
+    code, message = code_and_message(lambda: sagemaker.create_training_job(**request))
+    assert code == "ResourceInUse" and "already exists" in message
+
+
+def test_a_missing_member_is_named(endpoint, name):
+    client = endpoint.client("sagemaker", parameter_validation=False)
+    code, message = code_and_message(lambda: client.create_training_job(TrainingJobName=name))
+    assert code == "ValidationException"
+    assert "Value null at 'roleArn' failed to satisfy constraint: Member must not be null" in message
+    code, message = code_and_message(lambda: client.describe_training_job(TrainingJobName={"a": 1}))
+    assert code == "SerializationException" and "trainingJobName" in message
+
+
+def test_reasons_of_failed_jobs(sagemaker, endpoint, s3_bucket, name):
+    s3 = endpoint.client("s3")
+    ratings.upload(s3, s3_bucket)
+    request = ratings.training_job(f"{name}-1", s3_bucket)
+    request["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] = f"s3://{s3_bucket}/nothing/here"
+    reason = failure(sagemaker, request)
+    assert reason.startswith("ClientError: Data download failed") and f"s3://{s3_bucket}/nothing/here" in reason
+
+    reason = failure(sagemaker, ratings.training_job(f"{name}-2", s3_bucket, enc_dim=3))
+    assert reason.startswith("ClientError:") and "enc_dim" in reason and "3" in reason
+    reason = failure(sagemaker, ratings.training_job(f"{name}-3", s3_bucket, enc0_vocab_size=30))
+    assert reason.startswith("ClientError:") and "train.jsonl" in reason and "in0" in reason
+    reason = failure(sagemaker, ratings.training_job(f"{name}-4", s3_bucket, no_such_parameter=1))
+    assert reason.startswith("ClientError:") and "no_such_parameter" in reason
+
+    good = json.dumps({"in0": [1], "in1": [1], "label": 3.0})
+    s3.put_object(Bucket=s3_bucket, Key="data/train/broken.jsonl", Body=f'{good}\n{good}\n{{"in0": [1], "in1"\n'.encode())
+    reason = failure(sagemaker, ratings.training_job(f"{name}-5", s3_bucket))
+    assert reason.startswith("ClientError:") and "broken.jsonl" in reason and "3" in reason
+
+    reason = failure(sagemaker, ratings.training_job(f"{name}-6", s3_bucket, channels=("validation",)))
+    assert reason.startswith("ClientError:") and "train" in reason
+
+
+def test_tags(sagemaker, endpoint, s3_bucket, name):
+    ratings.upload(endpoint.client("s3"), s3_bucket)
+    request = ratings.training_job(name, s3_bucket, epochs=1)
+    arn = sagemaker.create_training_job(**request, Tags=[{"Key": "project", "Value": "books"}])["TrainingJobArn"]
+    sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "owner", "Value": "me"}])
+    sagemaker.delete_tags(ResourceArn=arn, TagKeys=["project"])
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "owner", "Value": "me"}]
+    until(lambda: sagemaker.describe_training_job(TrainingJobName=name), ("Completed",))

@@ -1,0 +1,364 @@
+//! The three products of a dense layer, `Y = X W + b`, cut into pieces for the pool.
+//!
+//! Shapes: `X[batch, inputs]`, `W[inputs, outputs]`, `Y[batch, outputs]`. The backward pass hands each finished strip
+//! of `dW = Xᵀ dY` to the caller while it is in cache, so that the optimiser can use it there and the gradient of a
+//! whole layer is never stored.
+
+use std::cell::RefCell;
+
+use super::gemm::{Block, multiply};
+use super::isa::Isa;
+use super::transpose::transpose;
+use super::{Buffer, LANES, Matrix, Pool, round_up};
+
+/// Rows and columns of one piece of a forward product.
+const FORWARD_ROWS: usize = 128;
+const FORWARD_COLUMNS: usize = 64;
+/// Batch rows that one strip of `dX` handles at a time.
+const PANEL: usize = 32;
+/// Floats in one strip of `dW`: 64 KiB.
+const STRIP: usize = 16 * 1024;
+
+thread_local! {
+    static STRIP_SCRATCH: RefCell<Buffer> = RefCell::new(Buffer::zeroed(0));
+}
+
+/// A pointer that pieces of one call may share because they write disjoint parts.
+struct Shared(*mut f32);
+// SAFETY: every use below states which part a piece touches.
+unsafe impl Sync for Shared {}
+impl Shared {
+    fn at(&self, offset: usize) -> *mut f32 {
+        self.0.wrapping_add(offset)
+    }
+}
+
+/// `out = x w` for the first `rows` rows of `x`; then `finish(row, first_column, values)` for every finished piece of
+/// a row, in which the caller adds the bias and applies the activation.
+///
+/// # Panics
+/// When the shapes do not fit together.
+pub fn forward(
+    pool: &Pool,
+    x: &Matrix,
+    rows: usize,
+    w: &Matrix,
+    out: &mut Matrix,
+    finish: impl Fn(usize, usize, &mut [f32]) + Sync,
+) {
+    assert!(
+        rows <= x.rows() && rows <= out.rows() && x.columns() == w.rows() && out.columns() == w.columns()
+    );
+    let isa = Isa::detect();
+    let (inputs, outputs) = (w.rows(), w.columns());
+    let row_pieces = rows.div_ceil(FORWARD_ROWS);
+    let column_pieces = outputs.div_ceil(FORWARD_COLUMNS);
+    let (out_row, target) = (out.stride(), Shared(out.data_mut().as_mut_ptr()));
+    pool.run(row_pieces * column_pieces, |piece| {
+        let row = (piece % row_pieces) * FORWARD_ROWS;
+        let column = (piece / row_pieces) * FORWARD_COLUMNS;
+        let height = FORWARD_ROWS.min(rows - row);
+        let width = FORWARD_COLUMNS.min(outputs - column);
+        let block = Block {
+            rows: round_up(height, 8),
+            columns: round_up(width, LANES),
+            k: inputs,
+            a: x.data()[row * x.stride()..].as_ptr(),
+            a_row: x.stride(),
+            a_step: 1,
+            b: w.data()[column..].as_ptr(),
+            b_row: w.stride(),
+            c: target.at(row * out_row + column),
+            c_row: out_row,
+            accumulate: false,
+        };
+        // SAFETY: matrices hold whole groups of 8 rows and 16 columns; no two pieces share a row and column of `out`.
+        unsafe { multiply(isa, block) };
+        for r in row..row + height {
+            // SAFETY: as above; `width` columns lie inside the row.
+            finish(r, column, unsafe {
+                std::slice::from_raw_parts_mut(target.at(r * out_row + column), width)
+            });
+        }
+    });
+}
+
+/// Storage that [`backward`] needs, sized once for the largest batch and width.
+pub struct BackwardScratch {
+    panels: Buffer,
+}
+
+impl BackwardScratch {
+    /// For batches of up to `rows` and layers of up to `outputs`.
+    pub fn new(rows: usize, outputs: usize) -> Self {
+        Self { panels: Buffer::zeroed(round_up(rows, PANEL) * outputs) }
+    }
+}
+
+/// Which rows of the weights a strip covers; the slices given with it are `rows * stride` long.
+#[derive(Clone, Copy, Debug)]
+pub struct Tile {
+    /// First row of the weights.
+    pub first: usize,
+    /// Number of rows.
+    pub rows: usize,
+    /// Floats per row, padding included; the gradient of the padding is zero.
+    pub stride: usize,
+}
+
+/// Gradients of `Y = X W`: writes `dx = dy wᵀ` where asked, and calls `update(tile, w, states, dw)` once for every
+/// strip of rows of `w`, with the same strip of each of the optimiser's state matrices (nothing, for a state without
+/// rows) and the finished gradient.
+/// `dx` is made from the weights as they were before any update.
+///
+/// # Panics
+/// When the shapes do not fit together.
+#[allow(clippy::too_many_arguments)]
+pub fn backward<const S: usize>(
+    pool: &Pool,
+    scratch: &mut BackwardScratch,
+    x: &Matrix,
+    dy: &Matrix,
+    rows: usize,
+    w: &mut Matrix,
+    states: [&mut Matrix; S],
+    dx: Option<&mut Matrix>,
+    update: impl Fn(Tile, &mut [f32], [&mut [f32]; S], &[f32]) + Sync,
+) {
+    let (inputs, outputs, stride) = (w.rows(), w.columns(), w.stride());
+    assert!(x.columns() == inputs && dy.columns() == outputs && rows <= x.rows() && rows <= dy.rows());
+    assert!(states.iter().all(|s| s.rows() == 0 || (s.rows() == inputs && s.stride() == stride)));
+    assert!(dx.as_ref().is_none_or(|dx| dx.rows() >= rows && dx.columns() == inputs));
+    let isa = Isa::detect();
+    if dx.is_some() {
+        make_panels(pool, scratch, dy, rows);
+    }
+    let strip = (STRIP / stride).clamp(8, 256) / 8 * 8;
+    let weights = Shared(w.data_mut().as_mut_ptr());
+    let states = states.map(|s| (s.rows() > 0, Shared(s.data_mut().as_mut_ptr())));
+    let dx = dx.map(|dx| (dx.stride(), Shared(dx.data_mut().as_mut_ptr())));
+    let panels = &scratch.panels;
+    pool.run(inputs.div_ceil(strip), |piece| {
+        let first = piece * strip;
+        let tile = Tile { first, rows: strip.min(inputs - first), stride };
+        STRIP_SCRATCH.with_borrow_mut(|held| {
+            let need = round_up(tile.rows, 8) * stride.max(PANEL);
+            if held.len() < need {
+                *held = Buffer::zeroed(need);
+            }
+            if let Some((dx_row, dx)) = &dx {
+                // SAFETY: this piece writes the columns [first, first + rows) of dx and no other piece does; the
+                // weights of its rows are still unchanged and only this piece will change them.
+                unsafe {
+                    input_gradient(
+                        isa,
+                        panels,
+                        rows,
+                        outputs,
+                        &tile,
+                        weights.at(first * stride),
+                        held,
+                        dx,
+                        *dx_row,
+                    )
+                };
+            }
+            // SAFETY: X and dY hold whole groups of 16 columns and are only read.
+            unsafe { weight_gradient(isa, x, dy, rows, outputs, &tile, held) };
+            let size = tile.rows * stride;
+            // SAFETY: the rows of this strip belong to this piece alone, in the weights and in each state.
+            let own =
+                |from: &Shared| unsafe { std::slice::from_raw_parts_mut(from.at(first * stride), size) };
+            let states =
+                std::array::from_fn(|i| if states[i].0 { own(&states[i].1) } else { Default::default() });
+            update(tile, own(&weights), states, &held[..size]);
+        });
+    });
+}
+
+/// Writes dY in panels of 32 batch rows, each transposed: `[panel][output][row in panel]`, zero beyond `rows`.
+fn make_panels(pool: &Pool, scratch: &mut BackwardScratch, dy: &Matrix, rows: usize) {
+    let outputs = dy.columns();
+    let used = round_up(rows, PANEL) * outputs;
+    assert!(used <= scratch.panels.len());
+    pool.chunks_mut(&mut scratch.panels[..used], PANEL * outputs, |index, panel| {
+        let first = index * PANEL;
+        let height = PANEL.min(rows - first);
+        if height < PANEL {
+            panel.fill(0.0);
+        }
+        // SAFETY: dY has `rows` rows of `outputs` columns; the panel has `outputs` rows of 32.
+        unsafe {
+            let from = dy.data()[first * dy.stride()..].as_ptr();
+            transpose(height, outputs, from, dy.stride(), panel.as_mut_ptr(), PANEL);
+        }
+    });
+}
+
+/// Columns `[tile.first, tile.first + tile.rows)` of `dX`.
+///
+/// # Safety
+/// `weights` points to the tile's rows, padded to 8; `dx` is valid for `rows` rows of `dx_row` floats, and nobody else
+/// touches the tile's columns in it.
+#[allow(clippy::too_many_arguments)]
+unsafe fn input_gradient(
+    isa: Isa,
+    panels: &Buffer,
+    rows: usize,
+    outputs: usize,
+    tile: &Tile,
+    weights: *mut f32,
+    held: &mut Buffer,
+    dx: &Shared,
+    dx_row: usize,
+) {
+    for (index, panel) in panels.chunks_exact(PANEL * outputs).take(rows.div_ceil(PANEL)).enumerate() {
+        let block = Block {
+            rows: round_up(tile.rows, 8),
+            columns: PANEL,
+            k: outputs,
+            a: weights,
+            a_row: tile.stride,
+            a_step: 1,
+            b: panel.as_ptr(),
+            b_row: PANEL,
+            c: held.as_mut_ptr(),
+            c_row: PANEL,
+            accumulate: false,
+        };
+        let first = index * PANEL;
+        let height = PANEL.min(rows - first);
+        // SAFETY: `held` has at least 32 floats for each of the tile's padded rows; the rest is the caller's promise.
+        unsafe {
+            multiply(isa, block);
+            transpose(tile.rows, height, held.as_ptr(), PANEL, dx.at(first * dx_row + tile.first), dx_row);
+        }
+    }
+}
+
+/// The tile's rows of `dW`, into `held`; padding columns become zero.
+///
+/// # Safety
+/// `held` has room for the tile's rows, padded to 8, of `tile.stride` floats.
+unsafe fn weight_gradient(
+    isa: Isa,
+    x: &Matrix,
+    dy: &Matrix,
+    rows: usize,
+    outputs: usize,
+    tile: &Tile,
+    held: &mut Buffer,
+) {
+    let columns = round_up(outputs, LANES);
+    let block = Block {
+        rows: round_up(tile.rows, 8),
+        columns,
+        k: rows,
+        a: x.data()[tile.first..].as_ptr(),
+        a_row: 1,
+        a_step: x.stride(),
+        b: dy.data().as_ptr(),
+        b_row: dy.stride(),
+        c: held.as_mut_ptr(),
+        c_row: tile.stride,
+        accumulate: false,
+    };
+    // SAFETY: X is padded to whole groups of 16 columns, which covers the tile's 8; `held` as promised.
+    unsafe { multiply(isa, block) };
+    for row in held.chunks_exact_mut(tile.stride).take(tile.rows) {
+        row[outputs..].fill(0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn filled(rows: usize, columns: usize, seed: usize) -> Matrix {
+        let mut m = Matrix::zeroed(rows, columns);
+        for r in 0..rows {
+            for (c, x) in m.row_mut(r).iter_mut().enumerate() {
+                *x = ((r * 31 + c * 17 + seed * 7) % 23) as f32 / 11.0 - 1.0;
+            }
+        }
+        m
+    }
+
+    /// Plain loops: `sum over p of a(i, p) * b(p, j)`.
+    fn product(rows: usize, columns: usize, k: usize, f: impl Fn(usize, usize, usize) -> f32) -> Vec<f32> {
+        let mut out = Vec::new();
+        for i in 0..rows {
+            for j in 0..columns {
+                out.push((0..k).map(|p| f(i, j, p)).sum());
+            }
+        }
+        out
+    }
+
+    fn close(got: f32, want: f32) {
+        assert!((got - want).abs() < 1e-3 * want.abs().max(1.0), "{got} {want}");
+    }
+
+    #[test]
+    fn the_three_products_agree_with_plain_loops() {
+        let sizes =
+            [(1, 1, 1), (3, 5, 2), (7, 16, 17), (8, 33, 31), (33, 70, 65), (130, 9, 3), (64, 300, 100)];
+        for (batch, inputs, outputs) in sizes {
+            for threads in [1, 3] {
+                let pool = Pool::new(threads);
+                let (x, dy) = (filled(batch + 2, inputs, 1), filled(batch + 2, outputs, 3));
+                let mut w = filled(inputs, outputs, 2);
+                let mut y = Matrix::zeroed(batch, outputs);
+                forward(&pool, &x, batch, &w, &mut y, |_, first, values| {
+                    values.iter_mut().enumerate().for_each(|(i, v)| *v += (first + i) as f32);
+                });
+                let want = product(batch, outputs, inputs, |b, o, i| x.row(b)[i] * w.row(i)[o]);
+                for b in 0..batch {
+                    for o in 0..outputs {
+                        close(y.row(b)[o], want[b * outputs + o] + o as f32);
+                    }
+                }
+                let want_dx = product(batch, inputs, outputs, |b, i, o| dy.row(b)[o] * w.row(i)[o]);
+                let want_dw = product(inputs, outputs, batch, |i, o, b| x.row(b)[i] * dy.row(b)[o]);
+                let mut dx = Matrix::zeroed(batch, inputs);
+                let mut state = filled(inputs, outputs, 5);
+                let mut scratch = BackwardScratch::new(batch, outputs);
+                let seen = Mutex::new(vec![0; inputs]);
+                backward(
+                    &pool,
+                    &mut scratch,
+                    &x,
+                    &dy,
+                    batch,
+                    &mut w,
+                    [&mut state],
+                    Some(&mut dx),
+                    |tile, w, [s], g| {
+                        for r in 0..tile.rows {
+                            seen.lock().unwrap()[tile.first + r] += 1;
+                            for o in 0..tile.stride {
+                                let g = g[r * tile.stride + o];
+                                if o < outputs {
+                                    close(g, want_dw[(tile.first + r) * outputs + o]);
+                                } else {
+                                    assert_eq!(g, 0.0);
+                                }
+                                w[r * tile.stride + o] = 0.0;
+                                s[r * tile.stride + o] = g;
+                            }
+                        }
+                    },
+                );
+                assert!(seen.into_inner().unwrap().iter().all(|&n| n == 1));
+                for b in 0..batch {
+                    for i in 0..inputs {
+                        close(dx.row(b)[i], want_dx[b * inputs + i]);
+                    }
+                }
+                assert!((0..inputs).all(|i| w.row(i).iter().all(|&x| x == 0.0)));
+            }
+        }
+    }
+}

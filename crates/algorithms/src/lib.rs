@@ -1,0 +1,12 @@
+//! sagebrush's built-in algorithms.
+//!
+//! They talk to the world through folders and lines on standard output, as any training container does: they know
+//! nothing of jobs, HTTP or S3, and use no other crate of sagebrush.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod failure;
+pub mod kernels;
+pub mod object2vec;
+
+pub use failure::{FailureKind, TrainFailure};

@@ -1,0 +1,92 @@
+//! Every hyperparameter of the algorithm, its type, its bounds and its default: facts of the public documentation.
+
+/// What a value may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// A whole number within bounds.
+    Int(i64, i64),
+    /// A number within bounds.
+    Float(f64, f64),
+    /// `true` or `false` in any case.
+    Bool,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A file name of letters, digits, dots and underscores; may be empty.
+    FileName,
+    /// `auto` or a whole number within bounds.
+    AutoInt(i64, i64),
+    /// An ordered, non-empty choice of comparators, separated by commas.
+    Comparators,
+    /// Accepted and not used.
+    Ignored,
+}
+
+/// One hyperparameter.
+pub(super) struct Spec {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// `None`: required, or taken from elsewhere.
+    pub default: Option<&'static str>,
+}
+
+const fn spec(name: &'static str, kind: Kind, default: &'static str) -> Spec {
+    Spec { name, kind, default: Some(default) }
+}
+
+const fn without_default(name: &'static str, kind: Kind) -> Spec {
+    Spec { name, kind, default: None }
+}
+
+const ENCODERS: &[&str] = &["hcnn", "bilstm", "pooled_embedding"];
+const MAX_VOCABULARY: i64 = 3_000_000;
+
+/// All of them. Names that begin with an underscore and are not AWS's are sagebrush's own.
+pub(super) const SPECS: &[Spec] = &[
+    without_default("enc0_max_seq_len", Kind::Int(1, 5000)),
+    without_default("enc0_vocab_size", Kind::Int(2, MAX_VOCABULARY)),
+    spec("enc_dim", Kind::Int(4, 10_000), "4096"),
+    spec("enc0_network", Kind::Choice(ENCODERS), "hcnn"),
+    spec("enc0_cnn_filter_width", Kind::Int(1, 9), "3"),
+    spec("enc0_layers", Kind::AutoInt(1, 4), "auto"),
+    spec("enc0_token_embedding_dim", Kind::Int(2, 1000), "300"),
+    spec("enc0_pretrained_embedding_file", Kind::FileName, ""),
+    spec("enc0_freeze_pretrained_embedding", Kind::Bool, "true"),
+    spec("enc0_vocab_file", Kind::FileName, ""),
+    spec("enc1_network", Kind::Choice(&["enc0", "hcnn", "bilstm", "pooled_embedding"]), "enc0"),
+    without_default("enc1_max_seq_len", Kind::Int(1, 5000)),
+    without_default("enc1_vocab_size", Kind::Int(2, MAX_VOCABULARY)),
+    spec("enc1_cnn_filter_width", Kind::Int(1, 9), "3"),
+    spec("enc1_layers", Kind::AutoInt(1, 4), "auto"),
+    spec("enc1_token_embedding_dim", Kind::Int(2, 1000), "300"),
+    spec("enc1_pretrained_embedding_file", Kind::FileName, ""),
+    spec("enc1_freeze_pretrained_embedding", Kind::Bool, "true"),
+    spec("enc1_vocab_file", Kind::FileName, ""),
+    spec("bucket_width", Kind::Int(0, 100), "0"),
+    spec("comparator_list", Kind::Comparators, "hadamard, concat, abs_diff"),
+    spec("dropout", Kind::Float(0.0, 1.0), "0"),
+    spec("early_stopping_patience", Kind::Int(1, 5), "3"),
+    spec("early_stopping_tolerance", Kind::Float(1e-6, 0.1), "0.01"),
+    spec("epochs", Kind::Int(1, 100), "30"),
+    spec("learning_rate", Kind::Float(1e-6, 1.0), "0.0004"),
+    spec("mini_batch_size", Kind::Int(1, 10_000), "32"),
+    spec("mlp_activation", Kind::Choice(&["tanh", "relu", "linear"]), "linear"),
+    spec("mlp_dim", Kind::Int(2, 10_000), "512"),
+    spec("mlp_layers", Kind::Int(0, 10), "2"),
+    spec("negative_sampling_rate", Kind::Int(0, 100), "0"),
+    spec("num_classes", Kind::Int(2, 30), "2"),
+    spec("optimizer", Kind::Choice(&["adadelta", "adagrad", "adam", "sgd", "rmsprop"]), "adam"),
+    spec("output_layer", Kind::Choice(&["softmax", "mean_squared_error"]), "softmax"),
+    spec("tied_token_embedding_weight", Kind::Bool, "false"),
+    spec("token_embedding_storage_type", Kind::Choice(&["dense", "row_sparse"]), "dense"),
+    spec("weight_decay", Kind::Float(0.0, 10_000.0), "0"),
+    spec("_kvstore", Kind::Ignored, "auto_gpu"),
+    spec("_num_gpus", Kind::Ignored, "auto"),
+    spec("_num_kv_servers", Kind::Ignored, "auto"),
+    spec("_tuning_objective_metric", Kind::Ignored, ""),
+    // sagebrush's own
+    spec("_seed", Kind::Int(0, i64::MAX), "0"),
+];
+
+pub(super) fn find(name: &str) -> Option<&'static Spec> {
+    SPECS.iter().find(|spec| spec.name == name)
+}

@@ -1,0 +1,182 @@
+//! From token lists to outputs.
+
+use super::{Network, Workspace};
+use crate::kernels::{self, Matrix, Pool, for_rows_mut, hash_words};
+use crate::object2vec::dataset::Tokens;
+use crate::object2vec::hyperparameters::{Activation, Comparator};
+
+/// Which record each side of a sample comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pair {
+    pub first: u32,
+    pub second: u32,
+}
+
+impl Pair {
+    /// A record as it is in the data.
+    pub(crate) fn given(record: u32) -> Self {
+        Self { first: record, second: record }
+    }
+
+    /// Whether both sides come from the same record.
+    pub(crate) fn is_given(self) -> bool {
+        self.first == self.second
+    }
+}
+
+/// Which samples to run.
+#[derive(Clone, Copy)]
+pub(crate) struct Batch<'a> {
+    pub sides: [&'a Tokens; 2],
+    pub pairs: &'a [Pair],
+}
+
+impl<'a> Batch<'a> {
+    /// Number of samples.
+    pub(crate) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// The tokens of one side of one sample.
+    pub(crate) fn tokens(&self, side: usize, position: usize) -> &'a [u32] {
+        let pair = self.pairs[position];
+        let record = if side == 0 { pair.first } else { pair.second };
+        self.sides[side].get(record as usize)
+    }
+}
+
+/// Dropout of one training step. Which elements are dropped follows from the seed, the step, the place in the network
+/// and the position in the batch, so the backward pass repeats it without a stored mask.
+#[derive(Clone, Copy)]
+pub(crate) struct Dropout {
+    threshold: u32,
+    scale: f32,
+    seed: u64,
+    step: u64,
+}
+
+impl Dropout {
+    /// `None` when nothing is dropped.
+    pub(crate) fn new(probability: f32, seed: u64, step: u32) -> Option<Self> {
+        if probability <= 0.0 {
+            return None;
+        }
+        let kept = 1.0 - probability;
+        let threshold = (f64::from(probability) * 4_294_967_296.0).min(4_294_967_295.0) as u32;
+        let scale = if kept > 0.0 { 1.0 / kept } else { 0.0 };
+        Some(Self { threshold, scale, seed, step: u64::from(step) })
+    }
+
+    /// Applies it to part of a row, from column `first` on. `place`: 0 and 1 are the encoders, 2 and up the layers.
+    pub(crate) fn apply(&self, place: usize, row: usize, first: usize, values: &mut [f32]) {
+        let seed = hash_words(&[self.seed, self.step, place as u64, row as u64]) as u32;
+        kernels::dropout(values, seed, first, self.threshold, self.scale);
+    }
+
+    /// What kept values were multiplied with, or 1.
+    pub(crate) fn scale_of(dropout: Option<Self>) -> f32 {
+        dropout.map_or(1.0, |d| d.scale)
+    }
+}
+
+impl Network {
+    /// Runs a batch; afterwards `space.output` holds the outputs and `space.encoded` the encodings.
+    pub(crate) fn forward(
+        &self,
+        pool: &Pool,
+        space: &mut Workspace,
+        batch: Batch<'_>,
+        dropout: Option<Dropout>,
+    ) {
+        let count = batch.len();
+        debug_assert!(count <= space.capacity);
+        let Workspace { encoded: [e0, e1], inputs, output, all, .. } = space;
+        for_rows_mut(pool, [&mut *e0, &mut *e1, &mut inputs[0]], &all[..count], |_, row, [e0, e1, x]| {
+            let [e0, e1] = [e0, e1].map(|e| &mut e[..self.shape.dim]);
+            self.encode(0, batch.tokens(0, row), e0);
+            self.encode(1, batch.tokens(1, row), e1);
+            if let Some(dropout) = dropout {
+                dropout.apply(0, row, 0, e0);
+                dropout.apply(1, row, 0, e1);
+            }
+            compare(&self.shape.comparators, e0, e1, x);
+        });
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (before, after) = inputs.split_at_mut(index + 1);
+            let (hidden, target) = match after.first_mut() {
+                Some(next) => (true, next),
+                None => (false, &mut *output),
+            };
+            kernels::forward(pool, &before[index], count, &layer.weights, target, |row, first, values| {
+                kernels::add(values, &layer.bias[first..first + values.len()]);
+                match layer.activation {
+                    Activation::Linear => {}
+                    Activation::Relu => kernels::relu(values),
+                    Activation::Tanh => kernels::tanh(values),
+                }
+                if let Some(dropout) = dropout.filter(|_| hidden) {
+                    dropout.apply(2 + index, row, first, values);
+                }
+            });
+        }
+    }
+
+    /// The mean embedding of one list, into `into` (`dim` floats).
+    pub(crate) fn encode(&self, side: usize, tokens: &[u32], into: &mut [f32]) {
+        let table: &Matrix = &self.tables[self.shape.table_of(side)];
+        match tokens {
+            [] => into.fill(0.0),
+            [one] => into.copy_from_slice(table.row(*one as usize)),
+            many => {
+                into.fill(0.0);
+                let share = 1.0 / many.len() as f32;
+                many.iter().for_each(|&token| kernels::add_scaled(into, table.row(token as usize), share));
+            }
+        }
+    }
+}
+
+/// Puts the comparators side by side.
+fn compare(comparators: &[Comparator], e0: &[f32], e1: &[f32], into: &mut [f32]) {
+    let dim = e0.len();
+    let mut rest = into;
+    for comparator in comparators {
+        let (here, after) = rest.split_at_mut(comparator.width(dim));
+        match comparator {
+            Comparator::Hadamard => kernels::multiply(here, e0, e1),
+            Comparator::AbsDiff => kernels::subtract_abs(here, e0, e1),
+            Comparator::Concat => {
+                here[..dim].copy_from_slice(e0);
+                here[dim..].copy_from_slice(e1);
+            }
+        }
+        rest = after;
+    }
+}
+
+/// Gradients of [`compare`]: overwrites `d0` and `d1`.
+pub(super) fn compare_backward(
+    comparators: &[Comparator],
+    gradient: &[f32],
+    e0: &[f32],
+    e1: &[f32],
+    d0: &mut [f32],
+    d1: &mut [f32],
+) {
+    let dim = e0.len();
+    d0.fill(0.0);
+    d1.fill(0.0);
+    let mut rest = gradient;
+    for comparator in comparators {
+        let (here, after) = rest.split_at(comparator.width(dim));
+        match comparator {
+            Comparator::Hadamard => kernels::hadamard_backward(here, e0, e1, d0, d1),
+            Comparator::AbsDiff => kernels::abs_diff_backward(here, e0, e1, d0, d1),
+            Comparator::Concat => {
+                kernels::add(d0, &here[..dim]);
+                kernels::add(d1, &here[dim..]);
+            }
+        }
+        rest = after;
+    }
+}

@@ -1,0 +1,154 @@
+//! The network: two embedding tables, encoders, comparators, a perceptron.
+//!
+//! Shapes, for a batch of B records, encodings of width d, comparator width K and hidden width H:
+//!
+//! ```text
+//! e0, e1 [B, d]   mean of the embeddings of each side's tokens, then dropout
+//! x0 [B, K]       comparators side by side
+//! x1 [B, H] ...   activation(x0 W0 + b0), then dropout; once per hidden layer
+//! out [B, C]      x W + b, with C = 1 for a value and one column per class otherwise
+//! ```
+//!
+//! Token id 0 is a token like any other; the mean runs over the true length of a list.
+
+mod backward;
+mod forward;
+mod workspace;
+
+use super::hyperparameters::{Activation, Comparator, Hyperparameters};
+use super::random::Random;
+use crate::kernels::Matrix;
+pub(crate) use backward::States;
+pub(crate) use forward::{Batch, Dropout, Pair};
+pub(crate) use workspace::Workspace;
+
+/// Stream of random numbers that the initial weights are drawn from.
+const INITIAL_WEIGHTS: u64 = 1;
+
+/// Sizes and wiring.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Shape {
+    pub vocab: [usize; 2],
+    pub tied: bool,
+    pub dim: usize,
+    pub comparators: Vec<Comparator>,
+    pub mlp_dim: usize,
+    pub mlp_layers: usize,
+    pub activation: Activation,
+    pub outputs: usize,
+}
+
+impl Shape {
+    /// The shape that hyperparameters ask for.
+    pub(crate) fn new(h: &Hyperparameters) -> Self {
+        Self {
+            vocab: [h.encoders[0].vocab_size, h.encoders[1].vocab_size],
+            tied: h.tied,
+            dim: h.enc_dim,
+            comparators: h.comparators.clone(),
+            mlp_dim: h.mlp_dim,
+            mlp_layers: h.mlp_layers,
+            activation: h.mlp_activation,
+            outputs: h.outputs(),
+        }
+    }
+
+    /// Number of rows of each table: one, when both sides share it.
+    pub(crate) fn tables(&self) -> Vec<usize> {
+        if self.tied { vec![self.vocab[0]] } else { self.vocab.to_vec() }
+    }
+
+    /// Which table a side looks up in.
+    pub(crate) fn table_of(&self, side: usize) -> usize {
+        if self.tied { 0 } else { side }
+    }
+
+    /// Inputs and outputs of each dense layer, the output layer last.
+    pub(crate) fn layers(&self) -> Vec<(usize, usize)> {
+        let width: usize = self.comparators.iter().map(|c| c.width(self.dim)).sum();
+        let mut inputs = width;
+        let mut layers = Vec::with_capacity(self.mlp_layers + 1);
+        for _ in 0..self.mlp_layers {
+            layers.push((inputs, self.mlp_dim));
+            inputs = self.mlp_dim;
+        }
+        layers.push((inputs, self.outputs));
+        layers
+    }
+
+    /// Number of parameters, tables included.
+    pub(crate) fn parameters(&self) -> usize {
+        let dense: usize = self.layers().iter().map(|(inputs, outputs)| (inputs + 1) * outputs).sum();
+        self.tables().iter().sum::<usize>() * self.dim + dense
+    }
+}
+
+/// Turns outputs into probabilities, `exp(x_i) / sum of exp(x_j)`, without overflow.
+pub(crate) fn softmax(values: &mut [f32]) {
+    let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    values.iter_mut().for_each(|v| *v = (*v - largest).exp());
+    let sum: f32 = values.iter().sum();
+    values.iter_mut().for_each(|v| *v /= sum);
+}
+
+/// One fully connected layer, `y = activation(x W + b)`.
+#[derive(Clone)]
+pub(crate) struct Layer {
+    /// `[inputs, outputs]`.
+    pub weights: Matrix,
+    pub bias: Vec<f32>,
+    pub activation: Activation,
+}
+
+/// All parameters.
+#[derive(Clone)]
+pub(crate) struct Network {
+    pub shape: Shape,
+    /// `[vocabulary, dim]` each.
+    pub tables: Vec<Matrix>,
+    pub layers: Vec<Layer>,
+}
+
+impl Network {
+    /// All zeros.
+    pub(crate) fn zeroed(shape: Shape) -> Self {
+        let tables = shape.tables().iter().map(|&rows| Matrix::zeroed(rows, shape.dim)).collect();
+        let sizes = shape.layers();
+        let layers = sizes.iter().enumerate().map(|(i, &(inputs, outputs))| Layer {
+            weights: Matrix::zeroed(inputs, outputs),
+            bias: vec![0.0; outputs],
+            activation: if i + 1 == sizes.len() { Activation::Linear } else { shape.activation },
+        });
+        Self { tables, layers: layers.collect(), shape }
+    }
+
+    /// MXNet's Xavier initialisation (Glorot and Bengio 2010): uniform within `sqrt(6 / (inputs + outputs))` for every
+    /// weight, where a table counts its rows and its width; biases are zero.
+    pub(crate) fn xavier(shape: Shape, seed: u64) -> Self {
+        let mut network = Self::zeroed(shape);
+        let mut random = Random::new(seed, INITIAL_WEIGHTS);
+        for matrix in
+            network.tables.iter_mut().chain(network.layers.iter_mut().map(|layer| &mut layer.weights))
+        {
+            let limit = (6.0 / (matrix.rows() + matrix.columns()) as f32).sqrt();
+            for row in 0..matrix.rows() {
+                matrix.row_mut(row).iter_mut().for_each(|w| *w = random.uniform(limit));
+            }
+        }
+        network
+    }
+
+    /// Overwrites all parameters with those of a network of the same shape.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        for (to, from) in self.tables.iter_mut().zip(&other.tables) {
+            to.data_mut().copy_from_slice(from.data());
+        }
+        for (to, from) in self.layers.iter_mut().zip(&other.layers) {
+            to.weights.data_mut().copy_from_slice(from.weights.data());
+            to.bias.copy_from_slice(&from.bias);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

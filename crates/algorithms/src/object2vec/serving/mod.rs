@@ -1,0 +1,179 @@
+//! Answers to inference requests: scores of pairs, or embeddings of single objects.
+//!
+//! Promises: an answer has one entry per instance, in order; whether a request is about pairs or single objects
+//! follows from the keys it has; a bad request is answered with 400 and a message that names the instance or line and
+//! the key. Any number of threads may call at once. Never: writes files or keeps anything of a request.
+
+mod reply;
+mod request;
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use super::dataset::Tokens;
+use super::hyperparameters::{Hyperparameters, OutputLayer};
+use super::network::{Batch, Network, Pair, Workspace, softmax};
+use super::{MODEL_FILE, model_file};
+use crate::kernels::Pool;
+use request::{Instances, Limits, Mode};
+
+/// Instances that run through the network at a time.
+const BATCH: usize = 128;
+/// Requests of fewer instances run on the calling thread.
+const PARALLEL_FROM: usize = 16;
+/// Most threads that pay.
+const MAX_THREADS: usize = 8;
+/// Workspaces kept for the next requests.
+const MAX_IDLE: usize = 4;
+
+/// Why a model folder cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LoadError(String);
+
+/// Answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvokeReply {
+    /// Media type of the body.
+    pub content_type: String,
+    /// One entry per instance.
+    pub body: Vec<u8>,
+}
+
+/// Why a request was not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct InvokeFailure {
+    /// HTTP status that fits.
+    pub status: u16,
+    /// What was wrong, where, and what to do.
+    pub message: String,
+}
+
+impl InvokeFailure {
+    fn bad(message: impl Into<String>) -> Self {
+        Self { status: 400, message: message.into() }
+    }
+}
+
+/// The two formats of requests and answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Json,
+    JsonLines,
+}
+
+/// A model, ready to answer.
+pub struct Predictor {
+    network: Network,
+    max_seq_lens: [usize; 2],
+    /// Outputs are to become probabilities.
+    classes: bool,
+    pool: Pool,
+    idle: Mutex<Vec<Workspace>>,
+}
+
+impl Predictor {
+    /// Loads the model in a model folder.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the folder or the file.
+    pub fn load(model_dir: &Path) -> Result<Self, LoadError> {
+        let (network, hyperparameters) = model_file::load(&model_dir.join(MODEL_FILE)).map_err(LoadError)?;
+        Ok(Self::new(network, &hyperparameters))
+    }
+
+    fn new(network: Network, hyperparameters: &Hyperparameters) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+        let max_seq_lens = hyperparameters.encoders.each_ref().map(|encoder| encoder.max_seq_len);
+        Self {
+            network,
+            max_seq_lens,
+            classes: hyperparameters.output_layer == OutputLayer::Softmax,
+            pool: Pool::new(threads),
+            idle: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Answers one request. `content_type` is `application/json` or `application/jsonlines`, optionally with
+    /// `infer_max_seqlens=<n0>,<n1>`; `accept` chooses the format of the answer, by default that of the request.
+    ///
+    /// # Errors
+    /// 400 for a request that cannot be read, 406 and 415 for formats that are not known, 500 when the model's output
+    /// is not a number.
+    pub fn invoke(
+        &self,
+        content_type: &str,
+        accept: Option<&str>,
+        body: &[u8],
+    ) -> Result<InvokeReply, InvokeFailure> {
+        let media = request::media_type(content_type)?;
+        let answer = request::accepted(accept, media.format)?;
+        let lengths = media.max_seq_lens.unwrap_or(self.max_seq_lens);
+        let limits = Limits { max_seq_lens: lengths, vocab: self.network.shape.vocab };
+        let instances = request::instances(media.format, body, &limits)?;
+        let body = match instances.mode {
+            Mode::Pairs => self.scores(&instances, answer)?,
+            Mode::Single(side) => self.embeddings(side, &instances.sides[side], answer)?,
+        };
+        let content_type = match answer {
+            Format::Json => "application/json",
+            Format::JsonLines => "application/jsonlines",
+        };
+        Ok(InvokeReply { content_type: content_type.to_owned(), body })
+    }
+
+    fn scores(&self, instances: &Instances, format: Format) -> Result<Vec<u8>, InvokeFailure> {
+        let count = instances.sides[0].len();
+        let mut writer = reply::Writer::new(format, "scores", count, self.network.shape.outputs);
+        let mut space = self.borrow();
+        let serial = Pool::new(1);
+        let pool = if count < PARALLEL_FROM { &serial } else { &self.pool };
+        let pairs: Vec<Pair> = (0..count as u32).map(Pair::given).collect();
+        let mut result = Ok(());
+        for pairs in pairs.chunks(BATCH) {
+            let batch = Batch { sides: instances.sides.each_ref(), pairs };
+            self.network.forward(pool, &mut space, batch, None);
+            result = (0..pairs.len()).try_for_each(|row| {
+                let values = space.output.row_mut(row);
+                if self.classes {
+                    softmax(values);
+                }
+                writer.entry(values)
+            });
+            if result.is_err() {
+                break;
+            }
+        }
+        self.give_back(space);
+        result?;
+        Ok(writer.finish())
+    }
+
+    fn embeddings(&self, side: usize, tokens: &Tokens, format: Format) -> Result<Vec<u8>, InvokeFailure> {
+        let dim = self.network.shape.dim;
+        let mut writer = reply::Writer::new(format, "embeddings", tokens.len(), dim);
+        let mut encoding = vec![0.0; dim];
+        for instance in 0..tokens.len() {
+            self.network.encode(side, tokens.get(instance), &mut encoding);
+            writer.entry(&encoding)?;
+        }
+        Ok(writer.finish())
+    }
+
+    fn borrow(&self) -> Workspace {
+        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
+        idle.unwrap_or_else(|| Workspace::new(&self.network.shape, BATCH, false))
+    }
+
+    fn give_back(&self, space: Workspace) {
+        if let Ok(mut idle) = self.idle.lock()
+            && idle.len() < MAX_IDLE
+        {
+            idle.push(space);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

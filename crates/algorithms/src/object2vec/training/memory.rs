@@ -1,0 +1,72 @@
+//! Whether a run fits into this machine, asked before anything large is allocated.
+
+use std::fs;
+
+use crate::TrainFailure;
+use crate::object2vec::hyperparameters::Hyperparameters;
+use crate::object2vec::network::Shape;
+use crate::object2vec::optimizer::Optimizer;
+
+/// Bytes that a run needs beside its records: parameters, the optimiser's states, the best epoch, one batch.
+fn needed(shape: &Shape, optimizer: &Optimizer, batch: usize) -> u64 {
+    let parameters = shape.parameters() as u64 * (2 + optimizer.states() as u64);
+    let widths: usize = shape.layers().iter().map(|&(inputs, outputs)| inputs + outputs).sum();
+    let activations = (2 * (widths + 2 * shape.dim) * batch) as u64;
+    4 * (parameters + activations)
+}
+
+/// Bytes of memory of this machine, or of the control group it runs in; `None` where that cannot be found out.
+fn present() -> Option<u64> {
+    let info = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let machine = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10;
+    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|text| text.trim().parse::<u64>().ok());
+    Some(group.map_or(machine, |group| group.min(machine)))
+}
+
+/// Refuses a run that cannot fit.
+///
+/// # Errors
+/// A client failure with both sizes and what to change.
+pub(super) fn check(shape: &Shape, optimizer: &Optimizer, h: &Hyperparameters) -> Result<(), TrainFailure> {
+    compare(needed(shape, optimizer, h.mini_batch_size), present())
+}
+
+fn compare(needed: u64, present: Option<u64>) -> Result<(), TrainFailure> {
+    match present {
+        Some(present) if needed > present => {
+            let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+            Err(TrainFailure::client(format!(
+                "This network needs about {:.1} GiB of memory and there are {:.1} GiB. Lower enc_dim, mlp_dim, \
+                 enc0_vocab_size, enc1_vocab_size or mini_batch_size, or train on a larger machine",
+                gib(needed),
+                gib(present)
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_cannot_fit_is_refused_with_both_sizes() {
+        assert!(compare(1 << 30, Some(1 << 31)).is_ok());
+        assert!(compare(1 << 40, None).is_ok());
+        let message = compare(3 << 30, Some(1 << 31)).unwrap_err().to_string();
+        assert!(
+            message.starts_with(
+                "ClientError: This network needs about 3.0 GiB of memory and there are 2.0 GiB."
+            )
+        );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_size_of_this_machine_is_known() {
+        assert!(present().is_some_and(|bytes| bytes > 1 << 26));
+    }
+}

@@ -1,0 +1,309 @@
+//! Whole runs on small folders: lines, files, failures, repeatability.
+
+use std::path::Path;
+
+use super::*;
+use crate::object2vec::random::Random;
+use crate::object2vec::{MODEL_FILE, Predictor};
+
+const PARAMETERS: [(&str, &str); 12] = [
+    ("enc0_max_seq_len", "1"),
+    ("enc0_vocab_size", "30"),
+    ("enc1_vocab_size", "20"),
+    ("enc0_network", "pooled_embedding"),
+    ("output_layer", "mean_squared_error"),
+    ("enc_dim", "16"),
+    ("mlp_dim", "16"),
+    ("mlp_layers", "1"),
+    ("mlp_activation", "relu"),
+    ("mini_batch_size", "16"),
+    ("learning_rate", "0.01"),
+    ("epochs", "4"),
+];
+
+/// Ratings with structure: a level per user and one per item.
+fn records(count: usize, seed: u64) -> String {
+    let mut random = Random::new(seed, 1);
+    let mut line = || {
+        let (user, item) = (random.below(30), random.below(20));
+        let label = f64::from(user % 3) + f64::from(item % 2) + 1.0;
+        format!("{{\"in0\":[{user}],\"in1\":[{item}],\"label\":{label}}}\n")
+    };
+    (0..count).map(|_| line()).collect()
+}
+
+fn folder(extra: &[(&str, &str)], channels: &[(&str, String)]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let mut values: std::collections::BTreeMap<_, _> = PARAMETERS.into_iter().collect();
+    values.extend(extra.iter().copied());
+    write("input/config/hyperparameters.json", &json!(values).to_string());
+    write("input/config/resourceconfig.json", r#"{"current_host": "algo-1", "hosts": ["algo-1"]}"#);
+    let config: serde_json::Map<String, serde_json::Value> = channels
+        .iter()
+        .map(|(name, _)| ((*name).to_owned(), json!({"ContentType": "application/jsonlines"})))
+        .collect();
+    write("input/config/inputdataconfig.json", &json!(config).to_string());
+    channels.iter().for_each(|(name, text)| write(&format!("input/data/{name}/part-0.jsonl"), text));
+    root
+}
+
+fn run_in(root: &Path, threads: usize) -> (Result<(), TrainFailure>, Vec<String>) {
+    let mut out = Vec::new();
+    let result = train_with_threads(root, &mut out, threads);
+    let text = String::from_utf8(out).unwrap();
+    (result, text.lines().map(|line| line.split_once("] ").unwrap().1.to_owned()).collect())
+}
+
+fn all_channels() -> [(&'static str, String); 3] {
+    [("train", records(2000, 1)), ("validation", records(100, 2)), ("test", records(50, 3))]
+}
+
+#[test]
+fn a_run_learns_logs_and_leaves_a_model_that_serves() {
+    let root = folder(&[], &all_channels());
+    let (result, lines) = run_in(root.path(), 2);
+    result.unwrap();
+    let find = |start: &str| {
+        lines
+            .iter()
+            .find(|l| l.starts_with(start))
+            .unwrap_or_else(|| panic!("no line '{start}' in {lines:#?}"))
+    };
+    let value = |start: &str| find(start).rsplit('=').next().unwrap().parse::<f64>().unwrap();
+    find("Reading default configuration from");
+    find("Merging with provided configuration from");
+    find("Final configuration: {");
+    find("output_layer is set to mean_squared_error. Ignoring the hyperparameter 'num_classes'.");
+    find(
+        "Inconsistent enc_dim and token_embedding_dim found for token-embedding-encoder: 16 vs 300. Setting token",
+    );
+    find("Creating data iterator for ");
+    find("Total: 2000 samples in 1 buckets");
+    find("Bucket of (1, 1) : 2000 samples in 125 batches of 16, approx 16.0 words/batch");
+    find("Replicating 12 random sentences from bucket (1, 1) to size it to multiple of 16");
+    find("Epoch: 0, batches: 100, num_examples: 1600, ");
+    find("#011Training metrics: mean_squared_error: ");
+    find("Completed Epoch: 3, time taken: 0:00:0");
+    find("Epoch 0 Training metrics:   mean_squared_error: ");
+    find("Epoch 0 Validation metrics: mean_squared_error: ");
+    find("#progress_metric: host=algo-1, completed 25 % of epochs");
+    find("#progress_metric: host=algo-1, completed 100 % of epochs");
+    find("#throughput_metric: host=algo-1, train throughput=");
+    find("Best model based on epoch 3. Best loss: 0.0");
+    find("Serializing model to ");
+    find("Finished scoring on 64 examples from 4 batches, each of size 16.");
+    find("Test Metrics:mean_squared_error: 0.0");
+    find("#test_score (algo-1) : ('mean_squared_error', 0.0");
+    let first = value("#quality_metric: host=algo-1, epoch=0, validation mean_squared_error <loss>=");
+    let last = value("#quality_metric: host=algo-1, epoch=3, validation mean_squared_error <loss>=");
+    assert!(last < 0.05 && last < first, "{first} {last}");
+    assert!(value("#quality_metric: host=algo-1, test mean_squared_error <loss>=") < 0.05);
+    let model = Predictor::load(&root.path().join("model")).unwrap();
+    let reply = model.invoke("application/jsonlines", None, b"{\"in0\":[5],\"in1\":[3]}").unwrap();
+    let score: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    assert!((score["scores"][0].as_f64().unwrap() - 4.0).abs() < 0.5, "{score}");
+    assert!(!root.path().join("output/failure").exists());
+}
+
+/// Pairs that belong together: the item is the user modulo 20.
+fn positives(count: usize, seed: u64) -> String {
+    let mut random = Random::new(seed, 1);
+    let mut line = || {
+        let user = random.below(20);
+        format!("{{\"in0\":[{user}],\"in1\":[{user}],\"label\":1}}\n")
+    };
+    (0..count).map(|_| line()).collect()
+}
+
+#[test]
+fn classes_are_learned_from_negatives_that_are_made_up() {
+    let extra = [("output_layer", "softmax"), ("negative_sampling_rate", "3"), ("epochs", "12")];
+    let channels = [
+        ("train", positives(500, 1)),
+        ("validation", positives(100, 2) + "{\"in0\":[3],\"in1\":[4],\"label\":0}"),
+        ("test", positives(64, 3)),
+    ];
+    let root = folder(&extra, &channels);
+    let (result, lines) = run_in(root.path(), 2);
+    result.unwrap();
+    let find = |start: &str| {
+        let line = lines.iter().find(|l| l.starts_with(start));
+        line.unwrap_or_else(|| panic!("no line '{start}' in {lines:#?}"))
+            .rsplit('=')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    find("Negative sampling used with rate: 3");
+    find("Negative sampling not used");
+    find("Epoch 0 Training metrics:   perplexity: ");
+    find("#quality_metric: host=algo-1, epoch=0, train cross_entropy <loss>=");
+    find("#quality_metric: host=algo-1, epoch=0, validation accuracy <score>=");
+    find("#test_score (algo-1) : ('cross_entropy', 0.");
+    assert!(find("#quality_metric: host=algo-1, test accuracy <score>=").parse::<f64>().unwrap() > 0.95);
+    let model = Predictor::load(&root.path().join("model")).unwrap();
+    let probability = |body: &str| {
+        let reply = model.invoke("application/jsonlines", None, body.as_bytes()).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        value["scores"][1].as_f64().unwrap()
+    };
+    assert!(probability("{\"in0\":[7],\"in1\":[7]}") > 0.8);
+    assert!(probability("{\"in0\":[7],\"in1\":[8]}") < 0.2);
+}
+
+#[test]
+fn pretrained_embeddings_start_the_table_and_stay_when_frozen() {
+    let embedding = |freeze: &str| {
+        let extra = [
+            ("enc0_pretrained_embedding_file", "e.txt"),
+            ("enc0_vocab_file", "v.json"),
+            ("enc0_freeze_pretrained_embedding", freeze),
+            ("enc_dim", "4"),
+            ("enc1_network", "pooled_embedding"),
+            ("enc1_max_seq_len", "1"),
+            ("optimizer", "sgd"),
+            ("weight_decay", "0.01"),
+        ];
+        let root = folder(&extra, &all_channels()[..1]);
+        let auxiliary = root.path().join("input/data/auxiliary");
+        fs::create_dir_all(&auxiliary).unwrap();
+        fs::write(auxiliary.join("v.json"), r#"{"seven": 7}"#).unwrap();
+        fs::write(auxiliary.join("e.txt"), "seven 0.5 -0.25 0.125 1\n").unwrap();
+        let (result, lines) = run_in(root.path(), 2);
+        result.unwrap();
+        assert!(lines.iter().any(|l| l.starts_with("Loaded 1 of 30 token embeddings of enc0 from ")));
+        let model = Predictor::load(&root.path().join("model")).unwrap();
+        let reply = model.invoke("application/jsonlines", None, b"{\"in0\":[7]}").unwrap();
+        String::from_utf8(reply.body).unwrap()
+    };
+    assert_eq!(embedding("true"), "{\"embeddings\": [0.5, -0.25, 0.125, 1.0]}\n");
+    assert_ne!(embedding("False"), embedding("true"));
+    let root = folder(&[("enc0_pretrained_embedding_file", "e"), ("enc0_vocab_file", "v")], &all_channels());
+    let message = run_in(root.path(), 1).0.unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "ClientError: Hyperparameter 'enc0_vocab_file': the channel 'auxiliary' has no file 'v'"
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_model_on_any_number_of_threads() {
+    let model = |seed: &str, threads: usize| {
+        let root = folder(&[("_seed", seed), ("dropout", "0.3"), ("enc_dim", "70")], &all_channels());
+        run_in(root.path(), threads).0.unwrap();
+        fs::read(root.path().join("model").join(MODEL_FILE)).unwrap()
+    };
+    let one = model("1", 1);
+    assert!(one == model("1", 3), "the number of threads changes the model");
+    assert!(one != model("2", 1), "the seed does not change the model");
+}
+
+#[test]
+fn the_best_epoch_is_the_one_that_is_stored() {
+    // A learning rate so high that the loss goes up and down; the stored model must score like the best epoch.
+    let train = records(400, 1);
+    let channels = [("train", train), ("validation", records(160, 2)), ("test", records(160, 2))];
+    let root =
+        folder(&[("learning_rate", "0.08"), ("epochs", "12"), ("early_stopping_patience", "5")], &channels);
+    let (result, lines) = run_in(root.path(), 2);
+    result.unwrap();
+    let losses: Vec<f64> = lines
+        .iter()
+        .filter(|l| l.contains("validation mean_squared_error <loss>="))
+        .map(|l| l.rsplit('=').next().unwrap().parse().unwrap())
+        .collect();
+    let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    assert_ne!(losses.last(), Some(&best), "the test needs a best epoch before the last");
+    let test = lines.iter().find(|l| l.contains("test mean_squared_error <loss>=")).unwrap();
+    assert_eq!(test.rsplit('=').next().unwrap().parse::<f64>().unwrap(), best);
+}
+
+#[test]
+fn early_stopping_ends_a_run() {
+    let extra = [("epochs", "40"), ("early_stopping_patience", "1"), ("early_stopping_tolerance", "0.1")];
+    let root = folder(&extra, &all_channels());
+    let (result, lines) = run_in(root.path(), 1);
+    result.unwrap();
+    assert!(
+        lines.iter().any(|l| l.starts_with("Early stopping criterion met! Stopping training at epoch: "))
+    );
+    assert!(lines.iter().any(|l| l == "#progress_metric: host=algo-1, completed 100 % epochs"));
+    let without = folder(&extra, &all_channels()[..1]);
+    let (result, lines) = run_in(without.path(), 1);
+    result.unwrap();
+    assert!(lines.iter().any(|l| l.starts_with("Early stopping criterion met!")));
+    assert!(lines.iter().any(|l| l == "Test data is not provided."));
+}
+
+#[test]
+fn failures_are_written_and_say_what_was_wrong() {
+    let fails = |root: &tempfile::TempDir| {
+        let (result, _) = run_in(root.path(), 1);
+        let failure = result.unwrap_err().to_string();
+        assert_eq!(fs::read_to_string(root.path().join("output/failure")).unwrap(), failure);
+        assert!(!root.path().join("model").join(MODEL_FILE).exists());
+        failure
+    };
+    assert_eq!(
+        fails(&folder(&[("enc_dim", "3")], &all_channels())),
+        "ClientError: Hyperparameter 'enc_dim': 3 is out of range [4, 10000]"
+    );
+    assert_eq!(
+        fails(&folder(&[], &[("validation", records(9, 1))])),
+        "ClientError: The channel 'train' is required and was not given"
+    );
+    assert_eq!(
+        fails(&folder(&[], &[("train", String::new())])),
+        "ClientError: The channel 'train' has no records: 1 file(s) were found in it"
+    );
+    assert!(fails(&folder(&[], &[("trian", records(9, 1))])).contains("channel 'trian' is not known"));
+    assert_eq!(
+        fails(&folder(
+            &[("enc1_vocab_size", "19")],
+            &[("train", "{\"in0\":[1],\"in1\":[19],\"label\":1}".into())]
+        )),
+        "ClientError: train/part-0.jsonl, line 1: key 'in1': token id 19 is outside the vocabulary of size 19 \
+         (allowed: 0 to 18)"
+    );
+    let diverging =
+        folder(&[("learning_rate", "1"), ("optimizer", "sgd"), ("weight_decay", "9999")], &all_channels());
+    assert!(fails(&diverging).starts_with("AlgorithmError: The loss after epoch 0 is"));
+    let empty = tempfile::tempdir().unwrap();
+    assert!(run_in(empty.path(), 1).0.unwrap_err().message.ends_with("hyperparameters.json is missing"));
+}
+
+#[test]
+fn unusable_channel_settings_are_refused() {
+    let refused = |config: &str| {
+        let root = folder(&[], &all_channels());
+        fs::write(root.path().join("input/config/inputdataconfig.json"), config).unwrap();
+        run_in(root.path(), 1).0.unwrap_err().message
+    };
+    assert!(refused(r#"{"train": {"ContentType": "text/csv"}}"#).contains("content type 'text/csv'"));
+    assert!(refused(r#"{"train": {"TrainingInputMode": "Pipe"}}"#).contains("input mode Pipe"));
+    assert!(refused(r#"{"train": {"RecordWrapperType": "RecordIO"}}"#).contains("record wrapper 'RecordIO'"));
+    assert!(refused("[").contains("inputdataconfig.json is not a JSON object"));
+    let root = folder(&[], &all_channels());
+    fs::write(root.path().join("input/config/resourceconfig.json"), r#"{"hosts": ["a", "b"]}"#).unwrap();
+    assert!(run_in(root.path(), 1).0.unwrap_err().message.contains("one machine, but 2"));
+}
+
+#[test]
+fn every_metric_definition_has_a_line_it_matches() {
+    let root = folder(&[], &all_channels());
+    let (_, lines) = run_in(root.path(), 1);
+    for (name, pattern) in crate::object2vec::METRIC_DEFINITIONS {
+        if name.contains("cross_entropy") || name.contains("accuracy") {
+            continue;
+        }
+        let regex = regex::Regex::new(pattern).unwrap();
+        let values: Vec<f64> =
+            lines.iter().filter_map(|line| regex.captures(line)).map(|c| c[1].parse().unwrap()).collect();
+        assert_eq!(values.len(), if name.starts_with("test") { 1 } else { 4 }, "{name}");
+    }
+}

@@ -1,0 +1,94 @@
+//! The one place where outcomes become AWS's error codes and statuses.
+
+use http::StatusCode;
+use sagebrush_auth::AuthFailure;
+use sagebrush_types::{Failure, FailureKind, Resource};
+use sagebrush_wire::{ErrorShape, Protocol, Service, Violation, violations_message};
+
+/// A failed operation as its service's error.
+pub fn of_failure(service: Service, failure: &Failure) -> ErrorShape {
+    let (code, status) = match failure.kind {
+        FailureKind::Invalid | FailureKind::Unsupported => (invalid_code(service), StatusCode::BAD_REQUEST),
+        // Jobs have modelled errors; models, configurations and endpoints answer with the general one.
+        FailureKind::NotFound(Resource::TrainingJob | Resource::ProcessingJob) => {
+            ("ResourceNotFound", StatusCode::BAD_REQUEST)
+        }
+        FailureKind::AlreadyExists(Resource::TrainingJob | Resource::ProcessingJob) => {
+            ("ResourceInUse", StatusCode::BAD_REQUEST)
+        }
+        FailureKind::NotFound(_) | FailureKind::AlreadyExists(_) | FailureKind::WrongState(_) => {
+            ("ValidationException", StatusCode::BAD_REQUEST)
+        }
+        FailureKind::NoSuchLog => ("ResourceNotFoundException", StatusCode::BAD_REQUEST),
+        FailureKind::LimitExceeded => ("ResourceLimitExceeded", StatusCode::BAD_REQUEST),
+        FailureKind::Denied => ("AccessDeniedException", StatusCode::BAD_REQUEST),
+        FailureKind::Unavailable => ("ServiceUnavailable", StatusCode::SERVICE_UNAVAILABLE),
+        FailureKind::Internal => ("InternalFailure", StatusCode::INTERNAL_SERVER_ERROR),
+    };
+    ErrorShape::new(code, status, failure.message.clone())
+}
+
+const fn invalid_code(service: Service) -> &'static str {
+    match service {
+        Service::Logs => "InvalidParameterException",
+        Service::CloudWatch => "InvalidParameterValueException",
+        Service::SageMaker | Service::SageMakerRuntime | Service::Sts | Service::S3 => "ValidationException",
+    }
+}
+
+/// A request that breaks the service model.
+pub fn of_violations(service: Service, violations: &[Violation]) -> ErrorShape {
+    if let Some(wrong) = violations.iter().find(|violation| violation.wrong_type) {
+        let value = wrong.value.as_deref().unwrap_or("null");
+        let message = format!("{}: {value}: {}", wrong.path, wrong.constraint);
+        return ErrorShape::new("SerializationException", StatusCode::BAD_REQUEST, message);
+    }
+    ErrorShape::new(invalid_code(service), StatusCode::BAD_REQUEST, violations_message(violations))
+}
+
+/// A request whose sender is not proven.
+pub fn of_auth(protocol: Protocol, failure: &AuthFailure) -> ErrorShape {
+    let code = match protocol {
+        Protocol::Json(_) | Protocol::RestJson => failure.json_code(),
+        Protocol::Query => failure.query_code(),
+    };
+    let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::FORBIDDEN);
+    ErrorShape::new(code, status, failure.to_string())
+}
+
+/// An operation that is not performed here.
+pub fn unknown_operation(name: &str, known_to_aws: bool) -> ErrorShape {
+    let message = if known_to_aws {
+        format!("The operation {name} is not performed by this server. docs/compatibility.md lists those that are.")
+    } else {
+        format!("The operation or service {name} is unknown.")
+    };
+    ErrorShape::new("UnknownOperationException", StatusCode::BAD_REQUEST, message)
+}
+
+/// A body over its bound.
+pub fn too_large(limit: usize) -> ErrorShape {
+    ErrorShape::new(
+        "RequestEntityTooLarge",
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("The request body is larger than {limit} bytes, the most this service accepts."),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_differ_by_resource_as_in_aws() {
+        let code = |kind| of_failure(Service::SageMaker, &Failure::new(kind, "x")).code;
+        assert_eq!(code(FailureKind::NotFound(Resource::TrainingJob)), "ResourceNotFound");
+        assert_eq!(code(FailureKind::NotFound(Resource::Endpoint)), "ValidationException");
+        assert_eq!(code(FailureKind::AlreadyExists(Resource::ProcessingJob)), "ResourceInUse");
+        assert_eq!(code(FailureKind::AlreadyExists(Resource::Model)), "ValidationException");
+        let failure = Failure::internal("secret path");
+        let shape = of_failure(Service::SageMaker, &failure);
+        assert_eq!(shape.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!shape.message.contains("secret"));
+    }
+}

@@ -1,0 +1,118 @@
+//! The operations served, per service. Adding one is a line here, its name in `models/scope.toml`
+//! and its function in the control plane.
+
+use sagebrush_control_plane::ControlPlane;
+use sagebrush_types::{Failure, Outcome, Scope};
+use sagebrush_wire::Service;
+use serde_json::{Value, json};
+
+/// Who calls and for which account and region.
+pub struct Call<'a> {
+    /// Account and region.
+    pub scope: &'a Scope,
+    /// Access key id of the caller.
+    pub access_key_id: &'a str,
+    /// Name of the operation.
+    pub operation: &'a str,
+    /// The validated request.
+    pub document: &'a Value,
+}
+
+/// Carries out an operation that `models/scope.toml` names.
+pub async fn call(plane: &ControlPlane, service: Service, call: &Call<'_>) -> Outcome<Value> {
+    match service {
+        Service::SageMaker => sagemaker(plane, call).await,
+        Service::Logs => logs(plane, call).await,
+        Service::CloudWatch => cloudwatch(plane, call).await,
+        Service::Sts => sts(call),
+        Service::SageMakerRuntime | Service::S3 => Err(unwired(call.operation)),
+    }
+}
+
+async fn sagemaker(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
+    let Call { scope, document, .. } = call;
+    match call.operation {
+        "AddTags" => plane.add_tags(document).await,
+        "CreateEndpoint" => plane.create_endpoint(scope, document).await,
+        "CreateEndpointConfig" => plane.create_endpoint_config(scope, document).await,
+        "CreateModel" => plane.create_model(scope, document).await,
+        "CreateProcessingJob" => plane.create_processing_job(scope, document).await,
+        "CreateTrainingJob" => plane.create_training_job(scope, document).await,
+        "DeleteEndpoint" => plane.delete_endpoint(scope, document).await,
+        "DeleteEndpointConfig" => plane.delete_endpoint_config(scope, document).await,
+        "DeleteModel" => plane.delete_model(scope, document).await,
+        "DeleteTags" => plane.delete_tags(document).await,
+        "DescribeEndpoint" => plane.describe_endpoint(scope, document).await,
+        "DescribeEndpointConfig" => plane.describe_endpoint_config(scope, document).await,
+        "DescribeModel" => plane.describe_model(scope, document).await,
+        "DescribeProcessingJob" => plane.describe_processing_job(scope, document).await,
+        "DescribeTrainingJob" => plane.describe_training_job(scope, document).await,
+        "ListEndpointConfigs" => plane.list_endpoint_configs(scope, document).await,
+        "ListEndpoints" => plane.list_endpoints(scope, document).await,
+        "ListModels" => plane.list_models(scope, document).await,
+        "ListProcessingJobs" => plane.list_processing_jobs(scope, document).await,
+        "ListTags" => plane.list_tags(document).await,
+        "ListTrainingJobs" => plane.list_training_jobs(scope, document).await,
+        "StopProcessingJob" => plane.stop_processing_job(scope, document).await,
+        "StopTrainingJob" => plane.stop_training_job(scope, document).await,
+        other => Err(unwired(other)),
+    }
+}
+
+async fn logs(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
+    let Call { scope, document, .. } = call;
+    match call.operation {
+        "DescribeLogGroups" => plane.describe_log_groups(scope, document).await,
+        "DescribeLogStreams" => plane.describe_log_streams(scope, document).await,
+        "FilterLogEvents" => plane.filter_log_events(scope, document).await,
+        "GetLogEvents" => plane.get_log_events(scope, document).await,
+        other => Err(unwired(other)),
+    }
+}
+
+async fn cloudwatch(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
+    let Call { scope, document, .. } = call;
+    match call.operation {
+        "GetMetricData" => plane.get_metric_data(scope, document).await,
+        "GetMetricStatistics" => plane.get_metric_statistics(scope, document).await,
+        "ListMetrics" => plane.list_metrics(scope, document).await,
+        other => Err(unwired(other)),
+    }
+}
+
+fn sts(call: &Call<'_>) -> Outcome<Value> {
+    match call.operation {
+        "GetCallerIdentity" => {
+            let (account, id) = (&call.scope.account, call.access_key_id);
+            Ok(json!({
+                "UserId": id,
+                "Account": account,
+                // Clients read an execution role off the identity, so it has a role's form.
+                "Arn": format!("arn:aws:sts::{account}:assumed-role/SagebrushExecutionRole/{id}"),
+            }))
+        }
+        other => Err(unwired(other)),
+    }
+}
+
+/// An operation that the scope names and this table does not: a defect that a test looks for.
+fn unwired(operation: &str) -> Failure {
+    Failure::internal(format!("{operation} is in models/scope.toml and not wired"))
+}
+
+#[cfg(test)]
+mod tests {
+    use sagebrush_wire::model;
+
+    use super::*;
+
+    #[test]
+    fn every_operation_of_the_scope_is_wired() {
+        let source = include_str!("operations.rs");
+        for service in [Service::SageMaker, Service::Logs, Service::CloudWatch, Service::Sts] {
+            for operation in model(service).into_iter().flat_map(sagebrush_wire::Model::operations) {
+                assert!(source.contains(&format!("\"{operation}\" =>")), "{operation}");
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The S3 front door: the S3 REST protocol over the object store.
+//!
+//! `s3s` parses, verifies signatures and encodes; what is here decides which requests are served,
+//! turns them into calls of the store and answers as S3 does.
+//!
+//! Promises: every request is signed or refused; a field that would change what happens and is not
+//! supported is refused with `NotImplemented`; no body is held in memory.
+//!
+//! Never: files, SQL, or a second copy of a rule that the store already checks.
+
+mod access;
+mod bucket;
+mod checksum;
+mod chunked;
+mod condition;
+mod copy;
+mod delete;
+mod error;
+mod get;
+mod list;
+mod multipart;
+mod operations;
+mod put;
+mod refusal;
+mod tagging;
+mod unread;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use sagebrush_auth::KeyRing;
+use sagebrush_object_store::ObjectStore;
+use tokio::sync::Semaphore;
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
+use uuid::Uuid;
+
+use access::{Hosts, Keys, SignedOnly};
+use chunked::Bounded;
+
+/// XML bodies: the largest honest one, a CompleteMultipartUpload of 10,000 parts, has about
+/// 2.5 MiB. They are held in memory.
+const XML_BYTES: usize = 4 << 20;
+
+/// Objects posted as HTML forms: s3s holds the file in memory until the form's policy is checked.
+const FORM_BYTES: u64 = 16 << 20;
+
+/// Forms at once, with [`FORM_BYTES`] each. Their memory is taken before their signature is known.
+const FORMS_AT_ONCE: usize = 4;
+
+/// Fields of a form beside its file.
+const FORM_FIELD_BYTES: usize = 64 << 10;
+
+/// The S3 API of one object store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct S3FrontDoor {
+    service: S3Service,
+    forms: Arc<Semaphore>,
+}
+
+/// What the operations know.
+pub(crate) struct Operations {
+    store: ObjectStore,
+    account: String,
+    region: String,
+}
+
+/// The S3 API over `store` for the account that owns everything in it, with the access keys of
+/// `keys`. `region` is where buckets lie when a request does not say.
+pub fn service(store: ObjectStore, keys: Arc<dyn KeyRing>, account: String, region: String) -> S3FrontDoor {
+    let mut config = S3Config::default();
+    config.xml_max_body_size = XML_BYTES;
+    config.post_object_max_file_size = FORM_BYTES;
+    config.form_max_field_size = FORM_FIELD_BYTES;
+    config.form_max_fields_size = FORM_FIELD_BYTES;
+    config.form_max_parts = 100;
+    let mut builder = S3ServiceBuilder::new(Operations { store, account, region });
+    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
+    builder.set_auth(Keys(keys));
+    builder.set_access(SignedOnly);
+    builder.set_host(Hosts);
+    S3FrontDoor { service: builder.build(), forms: Arc::new(Semaphore::new(FORMS_AT_ONCE)) }
+}
+
+impl S3FrontDoor {
+    /// Answers one request.
+    pub async fn handle(&self, request: Request) -> Response {
+        let request_id = Uuid::new_v4().simple().to_string()[..16].to_ascii_uppercase();
+        let _place = if is_form(request.headers()) {
+            let Ok(place) = self.forms.try_acquire() else {
+                return complete(too_many_forms(), &request_id);
+            };
+            Some(place)
+        } else {
+            None
+        };
+        let headers = request.headers().clone();
+        let (parts, body) = request.into_parts();
+        let (body, rest) = unread::watch(body);
+        let body = match chunked::signed_chunks(&headers) {
+            Some(signed) => s3s::Body::http_body_unsync(Bounded::new(body, signed)),
+            None => s3s::Body::http_body_unsync(body),
+        };
+        let request = Request::from_parts(parts, body);
+        // s3s logs every refusal as an error; those are the clients' affair. What fails here is
+        // noted in the cause and logged below.
+        let call = async {
+            let answer = self.service.call(request).with_subscriber(NoSubscriber::default()).await;
+            (answer, error::CAUSE.with(RefCell::take))
+        };
+        let (answer, cause) = error::CAUSE.scope(RefCell::default(), call).await;
+        if let Some(cause) = cause {
+            tracing::error!(request_id, cause, "the object store failed");
+        }
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(failure) => {
+                tracing::error!(request_id, ?failure, "an S3 answer could not be encoded");
+                let mut answer = s3s::HttpResponse::new(s3s::Body::empty());
+                *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                answer
+            }
+        };
+        let mut answer = complete(answer, &request_id);
+        if !rest.read_away(&headers).await {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/"))
+}
+
+fn too_many_forms() -> s3s::HttpResponse {
+    let refusal = s3s::s3_error!(SlowDown, "Too many form uploads at once. Please try again.");
+    refusal.to_http_response().unwrap_or_else(|_| s3s::HttpResponse::new(s3s::Body::empty()))
+}
+
+/// Adds what s3s leaves out: the request's identifier, and in errors a message.
+fn complete(mut answer: s3s::HttpResponse, request_id: &str) -> Response {
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        answer.headers_mut().insert("x-amz-request-id", value.clone());
+        answer.headers_mut().insert("x-amz-id-2", value);
+    }
+    let status = answer.status();
+    if status == StatusCode::NOT_MODIFIED {
+        answer.headers_mut().remove(CONTENT_LENGTH);
+        answer.headers_mut().remove(CONTENT_TYPE);
+        return answer.map(|_| Body::empty());
+    }
+    if (status.is_client_error() || status.is_server_error())
+        && let Some(document) = answer.body().bytes()
+        && let Ok(text) = std::str::from_utf8(&document)
+        && text.contains("</Error>")
+    {
+        let text = error::complete_document(text, request_id);
+        answer.headers_mut().remove(CONTENT_LENGTH);
+        return answer.map(|_| Body::from(text));
+    }
+    answer.map(Body::new)
+}

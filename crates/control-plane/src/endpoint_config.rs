@@ -1,0 +1,171 @@
+//! Endpoint configurations: the production variants of an endpoint.
+
+use sagebrush_metastore::{Key, MetastoreError, NewRecord, Order};
+use sagebrush_types::limits::INSTANCES_PER_VARIANT;
+use sagebrush_types::{Failure, Outcome, Resource, Scope};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::document::{default_member, pick, seconds};
+use crate::page::ListShape;
+use crate::request::RequestTag;
+use crate::{ControlPlane, failure, not_found, request};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct CreateEndpointConfig {
+    endpoint_config_name: String,
+    production_variants: Vec<ProductionVariant>,
+    #[serde(default)]
+    tags: Vec<RequestTag>,
+    #[serde(default, rename = "ExecutionRoleArn")]
+    _execution_role_arn: Option<String>,
+    #[serde(default, rename = "EnableNetworkIsolation")]
+    _enable_network_isolation: bool,
+}
+
+/// A production variant.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct ProductionVariant {
+    /// Name of the variant.
+    pub variant_name: String,
+    /// Name of the model it serves.
+    pub model_name: String,
+    /// Number of model servers.
+    #[serde(default = "one")]
+    pub initial_instance_count: u64,
+    /// Share of the traffic relative to the other variants.
+    #[serde(default = "whole")]
+    pub initial_variant_weight: f64,
+    /// Seconds a model server has until its first ping.
+    pub container_startup_health_check_timeout_in_seconds: Option<u64>,
+    #[serde(default, rename = "ModelDataDownloadTimeoutInSeconds")]
+    _model_data_download_timeout_in_seconds: Option<u64>,
+    /// Kept for Describe: every instance is a process on this machine.
+    #[serde(default, rename = "InstanceType")]
+    _instance_type: Option<String>,
+    #[serde(default, rename = "VolumeSizeInGB")]
+    _volume_size: Option<u64>,
+}
+
+const fn one() -> u64 {
+    1
+}
+
+const fn whole() -> f64 {
+    1.0
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct EndpointConfigName {
+    endpoint_config_name: String,
+}
+
+impl ControlPlane {
+    /// CreateEndpointConfig.
+    ///
+    /// # Errors
+    /// `NotFound` for a model that is not there; `Invalid` for variants that cannot be; `AlreadyExists`.
+    pub async fn create_endpoint_config(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
+        let request: CreateEndpointConfig = request::decode("CreateEndpointConfig", document)?;
+        self.check_variants(scope, &request.production_variants).await?;
+        let name = &request.endpoint_config_name;
+        let now = self.now();
+        let arn = scope.arn(Resource::EndpointConfig, name);
+        let mut kept = pick(document, &["EndpointConfigName", "ProductionVariants", "ExecutionRoleArn"]);
+        kept["EndpointConfigArn"] = json!(arn);
+        kept["CreationTime"] = seconds(now);
+        for variant in kept["ProductionVariants"].as_array_mut().into_iter().flatten() {
+            default_member(variant, "InitialInstanceCount", json!(1));
+            default_member(variant, "InitialVariantWeight", json!(1.0));
+        }
+        let record = NewRecord {
+            key: self.key(scope, Resource::EndpointConfig, name),
+            arn: arn.clone(),
+            status: String::new(),
+            created: now,
+            document: kept,
+            tags: request::tags(&request.tags),
+            workflow: None,
+        };
+        self.store()
+            .create(&record)
+            .await
+            .map_err(|error| failure::of_creation(error, scope, Resource::EndpointConfig, name))?;
+        Ok(json!({"EndpointConfigArn": arn}))
+    }
+
+    async fn check_variants(&self, scope: &Scope, variants: &[ProductionVariant]) -> Outcome<()> {
+        for (index, variant) in variants.iter().enumerate() {
+            let place = format!("ProductionVariants[{index}]");
+            if variants[..index].iter().any(|earlier| earlier.variant_name == variant.variant_name) {
+                return Err(Failure::invalid(format!(
+                    "{place}.VariantName: '{}' is used by two variants.",
+                    variant.variant_name
+                )));
+            }
+            if variant.initial_instance_count > INSTANCES_PER_VARIANT {
+                return Err(Failure::invalid(format!(
+                    "{place}.InitialInstanceCount: {} instances are more than the {INSTANCES_PER_VARIANT} that one variant may have on this machine.",
+                    variant.initial_instance_count
+                )));
+            }
+            self.find(scope, Resource::Model, &variant.model_name).await?;
+        }
+        if variants.iter().map(|variant| variant.initial_variant_weight).sum::<f64>() <= 0.0 {
+            return Err(Failure::invalid(
+                "ProductionVariants: at least one variant needs an InitialVariantWeight above 0.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// DescribeEndpointConfig.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn describe_endpoint_config(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
+        let name: EndpointConfigName = request::decode("DescribeEndpointConfig", document)?;
+        Ok(self.find(scope, Resource::EndpointConfig, &name.endpoint_config_name).await?.document)
+    }
+
+    /// DeleteEndpointConfig. Endpoints that were made from it go on.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn delete_endpoint_config(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
+        let name: EndpointConfigName = request::decode("DeleteEndpointConfig", document)?;
+        self.remove(scope, Resource::EndpointConfig, &name.endpoint_config_name).await?;
+        Ok(json!({}))
+    }
+
+    /// ListEndpointConfigs.
+    ///
+    /// # Errors
+    /// `Invalid` for a strange token.
+    pub async fn list_endpoint_configs(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
+        let shape = ListShape {
+            operation: "ListEndpointConfigs",
+            kind: Resource::EndpointConfig,
+            summaries: "EndpointConfigs",
+            default_order: Order::Descending,
+            summary: |document| pick(document, &["EndpointConfigName", "EndpointConfigArn", "CreationTime"]),
+        };
+        self.list(scope, document, &shape).await
+    }
+
+    pub(crate) fn key(&self, scope: &Scope, kind: Resource, name: &str) -> Key {
+        Key { kind, region: scope.region.clone(), name: name.to_owned() }
+    }
+
+    /// Deletes a record that no workflow belongs to.
+    pub(crate) async fn remove(&self, scope: &Scope, kind: Resource, name: &str) -> Outcome<()> {
+        match self.store().delete(&self.key(scope, kind, name)).await {
+            Ok(_) => Ok(()),
+            Err(MetastoreError::NotFound(_)) => Err(not_found(scope, kind, name)),
+            Err(error) => Err(failure::of_metastore(error)),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Failures of the layers below as outcomes.
+
+use sagebrush_metastore::MetastoreError;
+use sagebrush_types::{Failure, FailureKind, Resource, Scope};
+
+/// A metastore failure that the caller has not already given its own words.
+pub fn of_metastore(error: MetastoreError) -> Failure {
+    Failure::internal(error)
+}
+
+/// A failed creation: AWS's words when the name is taken.
+pub fn of_creation(error: MetastoreError, scope: &Scope, kind: Resource, name: &str) -> Failure {
+    if !matches!(error, MetastoreError::AlreadyExists(_)) {
+        return of_metastore(error);
+    }
+    let arn = scope.arn(kind, name);
+    let message = match kind {
+        Resource::TrainingJob | Resource::ProcessingJob => format!(
+            "Job name must be unique within an AWS account and region, and a {} with this name already exists ({arn})",
+            kind.noun()
+        ),
+        Resource::Model | Resource::EndpointConfig | Resource::Endpoint => {
+            format!("Cannot create already existing {} \"{arn}\".", kind.noun())
+        }
+    };
+    Failure::new(FailureKind::AlreadyExists(kind), message)
+}

@@ -1,0 +1,111 @@
+//! The control plane: one module per resource, each operation a function from a validated request
+//! document to an answer document; durable workflows that carry jobs and endpoints out; reads of
+//! their logs and metrics.
+//!
+//! Promises: an accepted request is on disk before it is answered; every accepted job ends in a
+//! terminal state with a reason, also when the server is killed in the middle; no status changes
+//! except along the legal transitions. Never: HTTP, wire formats, SQL, algorithms.
+
+mod built_in;
+mod document;
+mod endpoint;
+mod endpoint_config;
+mod failure;
+mod logs;
+mod metrics;
+mod model;
+mod page;
+mod processing_job;
+mod reconcile;
+mod request;
+mod tags;
+mod training_job;
+mod workflow;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sagebrush_env::Clock;
+use sagebrush_metastore::{Key, Metastore, Record};
+use sagebrush_object_store::ObjectStore;
+use sagebrush_types::{Failure, FailureKind, Outcome, Resource, RouteTable, Scope};
+use tokio::sync::watch;
+
+pub use built_in::{BuiltIn, MetricDefinition};
+
+/// What the control plane is made with.
+#[derive(Debug)]
+pub struct Settings {
+    /// Twelve-digit account id.
+    pub account: String,
+    /// Folder for the work of running jobs and endpoints; its content is temporary.
+    pub work: PathBuf,
+    /// The executable that runs built-in algorithms: this program.
+    pub executable: PathBuf,
+    /// The built-in algorithms.
+    pub built_ins: Vec<BuiltIn>,
+}
+
+/// The control plane. Cheap to clone.
+#[derive(Clone)]
+pub struct ControlPlane {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Metastore,
+    objects: ObjectStore,
+    clock: Clock,
+    settings: Settings,
+    live: workflow::Live,
+    routes: watch::Sender<Arc<RouteTable>>,
+}
+
+impl ControlPlane {
+    /// A control plane over its stores. Call [`ControlPlane::reconcile`] before the first request.
+    pub fn new(store: Metastore, objects: ObjectStore, clock: Clock, settings: Settings) -> Self {
+        let (routes, _) = watch::channel(Arc::default());
+        let live = workflow::Live::new();
+        Self { shared: Arc::new(Shared { store, objects, clock, settings, live, routes }) }
+    }
+
+    /// The route table, now and whenever it changes.
+    pub fn routes(&self) -> watch::Receiver<Arc<RouteTable>> {
+        self.shared.routes.subscribe()
+    }
+
+    fn store(&self) -> &Metastore {
+        &self.shared.store
+    }
+
+    fn objects(&self) -> &ObjectStore {
+        &self.shared.objects
+    }
+
+    fn now(&self) -> i64 {
+        self.shared.clock.now_milliseconds()
+    }
+
+    /// The record of a name, or AWS's answer for one that is not there.
+    async fn find(&self, scope: &Scope, kind: Resource, name: &str) -> Outcome<Record> {
+        let key = Key { kind, region: scope.region.clone(), name: name.to_owned() };
+        match self.store().get(&key).await {
+            Ok(Some(record)) => Ok(record),
+            Ok(None) => Err(not_found(scope, kind, name)),
+            Err(error) => Err(failure::of_metastore(error)),
+        }
+    }
+}
+
+/// AWS's words for a resource that is not there.
+fn not_found(scope: &Scope, kind: Resource, name: &str) -> Failure {
+    let message = match kind {
+        Resource::TrainingJob | Resource::ProcessingJob => {
+            format!("Requested resource not found: {} {name}.", kind.noun())
+        }
+        Resource::Model | Resource::EndpointConfig | Resource::Endpoint => {
+            format!("Could not find {} \"{}\".", kind.noun(), scope.arn(kind, name))
+        }
+    };
+    Failure::new(FailureKind::NotFound(kind), message)
+}

@@ -1,0 +1,154 @@
+//! Models: an image, an artifact and an environment under a name.
+
+use std::collections::BTreeMap;
+
+use sagebrush_metastore::{NewRecord, Order, Record};
+use sagebrush_types::{Failure, Outcome, Resource, Scope, s3_uri};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::built_in::Task;
+use crate::document::{default_member, pick, seconds};
+use crate::page::ListShape;
+use crate::request::{RequestTag, refuse_if};
+use crate::{ControlPlane, failure, request};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct CreateModel {
+    model_name: String,
+    primary_container: Option<Container>,
+    #[serde(default)]
+    containers: Vec<Container>,
+    #[serde(default)]
+    #[serde(rename = "ExecutionRoleArn")]
+    _execution_role_arn: String,
+    #[serde(default)]
+    tags: Vec<RequestTag>,
+    /// Built-in model servers reach no network, so isolation holds with either value.
+    #[serde(default, rename = "EnableNetworkIsolation")]
+    _enable_network_isolation: bool,
+}
+
+/// A container of a model.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Container {
+    /// Image URI.
+    pub image: Option<String>,
+    /// Artifact, `s3://bucket/key` of a gzipped tar.
+    pub model_data_url: Option<String>,
+    /// Environment of the model server.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    #[serde(default)]
+    mode: Option<String>,
+    #[serde(default, rename = "ContainerHostname")]
+    _container_hostname: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct ModelName {
+    model_name: String,
+}
+
+impl ControlPlane {
+    /// CreateModel.
+    ///
+    /// # Errors
+    /// `Invalid` for an image that is not built in or an artifact that is no S3 URI; `Unsupported`
+    /// for pipelines and multi-model mode; `AlreadyExists`.
+    pub async fn create_model(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
+        let request: CreateModel = request::decode("CreateModel", document)?;
+        let container = match (&request.primary_container, request.containers.as_slice()) {
+            (Some(container), []) | (None, [container]) => container,
+            (None, []) => return Err(Failure::invalid("PrimaryContainer: a model needs a container.")),
+            (Some(_), _) => {
+                return Err(Failure::invalid("Give either PrimaryContainer or Containers, not both."));
+            }
+            (None, _) => {
+                return Err(Failure::unsupported("Containers: pipelines of several containers are not supported."));
+            }
+        };
+        refuse_if(
+            container.mode.as_deref().is_some_and(|mode| mode != "SingleModel"),
+            "Mode",
+            "only SingleModel is supported.",
+        )?;
+        let image = container.image.as_deref().ok_or_else(|| {
+            Failure::invalid("PrimaryContainer.Image: a model needs the image of its algorithm.")
+        })?;
+        self.built_in("PrimaryContainer.Image", image, Task::Serve)?;
+        let artifact = container.model_data_url.as_deref().ok_or_else(|| {
+            Failure::invalid("PrimaryContainer.ModelDataUrl: a built-in algorithm serves a model artifact.")
+        })?;
+        s3_uri("PrimaryContainer.ModelDataUrl", artifact)?;
+        let now = self.now();
+        let arn = scope.arn(Resource::Model, &request.model_name);
+        let mut kept = pick(document, &["ModelName", "PrimaryContainer", "Containers", "ExecutionRoleArn"]);
+        kept["EnableNetworkIsolation"] =
+            document.get("EnableNetworkIsolation").cloned().unwrap_or(json!(false));
+        kept["ModelArn"] = json!(arn);
+        kept["CreationTime"] = seconds(now);
+        if let Some(container) = kept.get_mut("PrimaryContainer") {
+            default_member(container, "Mode", json!("SingleModel"));
+            default_member(container, "Environment", json!({}));
+        }
+        let record = NewRecord {
+            key: self.key(scope, Resource::Model, &request.model_name),
+            arn: arn.clone(),
+            status: String::new(),
+            created: now,
+            document: kept,
+            tags: request::tags(&request.tags),
+            workflow: None,
+        };
+        self.store()
+            .create(&record)
+            .await
+            .map_err(|error| failure::of_creation(error, scope, Resource::Model, &request.model_name))?;
+        Ok(json!({"ModelArn": arn}))
+    }
+
+    /// DescribeModel.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn describe_model(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
+        let ModelName { model_name } = request::decode("DescribeModel", document)?;
+        Ok(self.find(scope, Resource::Model, &model_name).await?.document)
+    }
+
+    /// DeleteModel.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn delete_model(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
+        let ModelName { model_name } = request::decode("DeleteModel", document)?;
+        self.remove(scope, Resource::Model, &model_name).await?;
+        Ok(json!({}))
+    }
+
+    /// ListModels.
+    ///
+    /// # Errors
+    /// `Invalid` for a strange token.
+    pub async fn list_models(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
+        let shape = ListShape {
+            operation: "ListModels",
+            kind: Resource::Model,
+            summaries: "Models",
+            default_order: Order::Descending,
+            summary: |document| pick(document, &["ModelName", "ModelArn", "CreationTime"]),
+        };
+        self.list(scope, document, &shape).await
+    }
+}
+
+/// The container that serves a model.
+pub fn container(record: &Record) -> Outcome<Container> {
+    let document = &record.document;
+    let container = document.get("PrimaryContainer").or_else(|| document["Containers"].get(0));
+    serde_json::from_value(container.cloned().unwrap_or_default()).map_err(Failure::internal)
+}

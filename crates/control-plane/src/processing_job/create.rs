@@ -1,0 +1,270 @@
+//! CreateProcessingJob: what is acted on, what is refused, and the record it makes.
+
+use std::collections::BTreeMap;
+
+use sagebrush_metastore::NewRecord;
+use sagebrush_types::{Failure, Outcome, ProcessingJobStatus, Resource, Scope, s3_uri};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::workflow;
+use crate::built_in::Task;
+use crate::document::{default_member, pick, seconds};
+use crate::request::{RequestTag, refuse_if};
+use crate::{ControlPlane, failure, request};
+
+/// The members of a processing job that are acted on.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct CreateProcessingJob {
+    processing_job_name: String,
+    /// Inputs.
+    #[serde(default)]
+    pub processing_inputs: Vec<ProcessingInput>,
+    /// Outputs.
+    #[serde(default)]
+    pub processing_output_config: ProcessingOutputConfig,
+    processing_resources: ProcessingResources,
+    stopping_condition: Option<StoppingCondition>,
+    /// The program.
+    pub app_specification: AppSpecification,
+    /// Environment variables of the program.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    #[serde(default, rename = "NetworkConfig")]
+    _network_config: Option<NetworkConfig>,
+    #[serde(rename = "RoleArn")]
+    _role_arn: String,
+    #[serde(default)]
+    tags: Vec<RequestTag>,
+}
+
+/// An input: a prefix in S3 and the folder it is laid out in.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct ProcessingInput {
+    /// The input's name.
+    pub input_name: String,
+    /// Whether the SDK made it; kept for Describe.
+    #[serde(default, rename = "AppManaged")]
+    _app_managed: bool,
+    /// Where it lies.
+    pub s3_input: S3Input,
+}
+
+/// Where an input lies and where it goes.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct S3Input {
+    /// `s3://bucket/prefix`.
+    pub s3_uri: String,
+    /// Folder under `/opt/ml/processing`.
+    pub local_path: String,
+    s3_data_type: String,
+    s3_input_mode: Option<String>,
+    /// One host gets every object, replicated or sharded.
+    #[serde(default, rename = "S3DataDistributionType")]
+    _s3_data_distribution_type: Option<String>,
+    s3_compression_type: Option<String>,
+}
+
+/// Where outputs go.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct ProcessingOutputConfig {
+    /// Outputs.
+    #[serde(default)]
+    pub outputs: Vec<ProcessingOutput>,
+    kms_key_id: Option<String>,
+}
+
+/// An output: a folder and the prefix in S3 that it is stored under.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct ProcessingOutput {
+    /// The output's name.
+    pub output_name: String,
+    #[serde(default, rename = "AppManaged")]
+    _app_managed: bool,
+    /// Where it goes.
+    pub s3_output: S3Output,
+}
+
+/// Where an output lies and where it goes.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct S3Output {
+    /// `s3://bucket/prefix`.
+    pub s3_uri: String,
+    /// Folder under `/opt/ml/processing`.
+    pub local_path: String,
+    s3_upload_mode: String,
+}
+
+/// The program of a processing job.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct AppSpecification {
+    /// Image URI.
+    pub image_uri: String,
+    container_entrypoint: Option<Vec<String>>,
+    /// Arguments of the program.
+    #[serde(default)]
+    pub container_arguments: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct ProcessingResources {
+    cluster_config: ClusterConfig,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct ClusterConfig {
+    instance_count: u64,
+    /// Kept for Describe: every instance is this machine.
+    #[serde(rename = "InstanceType")]
+    _instance_type: String,
+    /// Kept for Describe: the disk is this machine's.
+    #[serde(rename = "VolumeSizeInGB")]
+    _volume_size: u64,
+    volume_kms_key_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct StoppingCondition {
+    max_runtime_in_seconds: u64,
+}
+
+/// Built-in programs reach no network, so isolation and encryption hold with either value.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct NetworkConfig {
+    #[serde(default, rename = "EnableNetworkIsolation")]
+    _enable_network_isolation: bool,
+    #[serde(default, rename = "EnableInterContainerTrafficEncryption")]
+    _enable_inter_container_traffic_encryption: bool,
+}
+
+/// AWS's default time limit of a processing job: one day.
+const DEFAULT_MAX_RUNTIME: u64 = 86_400;
+/// Inputs and outputs lie here.
+const PROCESSING: &str = "/opt/ml/processing/";
+
+impl ControlPlane {
+    /// CreateProcessingJob.
+    ///
+    /// # Errors
+    /// `Invalid` for an image that is not built in or places that cannot be; `Unsupported` for what
+    /// is not done here; `AlreadyExists`; `LimitExceeded` when too many jobs wait.
+    pub async fn create_processing_job(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
+        let request: CreateProcessingJob = request::decode("CreateProcessingJob", document)?;
+        check(&request)?;
+        self.built_in("AppSpecification.ImageUri", &request.app_specification.image_uri, Task::Process)?;
+        self.check_open_jobs(Resource::ProcessingJob).await?;
+        let name = &request.processing_job_name;
+        let arn = scope.arn(Resource::ProcessingJob, name);
+        let now = self.now();
+        let mut kept = pick(
+            document,
+            &[
+                "ProcessingJobName",
+                "ProcessingInputs",
+                "ProcessingOutputConfig",
+                "ProcessingResources",
+                "StoppingCondition",
+                "AppSpecification",
+                "Environment",
+                "NetworkConfig",
+                "RoleArn",
+            ],
+        );
+        let limit = request.stopping_condition.as_ref().map_or(DEFAULT_MAX_RUNTIME, |condition| condition.max_runtime_in_seconds);
+        default_member(&mut kept, "StoppingCondition", json!({"MaxRuntimeInSeconds": limit}));
+        kept["ProcessingJobArn"] = json!(arn);
+        kept["ProcessingJobStatus"] = json!(ProcessingJobStatus::InProgress.as_str());
+        kept["CreationTime"] = seconds(now);
+        kept["LastModifiedTime"] = seconds(now);
+        let record = NewRecord {
+            key: self.key(scope, Resource::ProcessingJob, name),
+            arn: arn.clone(),
+            status: ProcessingJobStatus::InProgress.as_str().into(),
+            created: now,
+            document: kept,
+            tags: request::tags(&request.tags),
+            workflow: Some(workflow::STAGE.into()),
+        };
+        self.store()
+            .create(&record)
+            .await
+            .map_err(|error| failure::of_creation(error, scope, Resource::ProcessingJob, name))?;
+        workflow::start(self, record.key);
+        Ok(json!({"ProcessingJobArn": arn}))
+    }
+}
+
+fn check(request: &CreateProcessingJob) -> Outcome<()> {
+    let given = |value: &Option<String>| value.as_deref().is_some_and(|text| !text.is_empty());
+    let other = |value: &Option<String>, usual: &str| value.as_deref().is_some_and(|text| text != usual);
+    refuse_if(
+        request.app_specification.container_entrypoint.is_some(),
+        "AppSpecification.ContainerEntrypoint",
+        "built-in programs have one entry point; pass ContainerArguments.",
+    )?;
+    let cluster = &request.processing_resources.cluster_config;
+    refuse_if(
+        cluster.instance_count != 1,
+        "ProcessingResources.ClusterConfig.InstanceCount",
+        "built-in programs run on one instance, which is this machine.",
+    )?;
+    refuse_if(
+        given(&cluster.volume_kms_key_id) || given(&request.processing_output_config.kms_key_id),
+        "KmsKeyId",
+        "encryption with KMS keys is not supported.",
+    )?;
+    for (index, input) in request.processing_inputs.iter().enumerate() {
+        let place = format!("ProcessingInputs[{index}].S3Input");
+        s3_uri(&format!("{place}.S3Uri"), &input.s3_input.s3_uri)?;
+        check_local(&format!("{place}.LocalPath"), &input.s3_input.local_path)?;
+        refuse_if(input.s3_input.s3_data_type != "S3Prefix", &format!("{place}.S3DataType"), "only S3Prefix is supported.")?;
+        refuse_if(other(&input.s3_input.s3_input_mode, "File"), &format!("{place}.S3InputMode"), "only File is supported.")?;
+        refuse_if(
+            other(&input.s3_input.s3_compression_type, "None"),
+            &format!("{place}.S3CompressionType"),
+            "only None is supported.",
+        )?;
+        if request.processing_inputs[..index].iter().any(|earlier| earlier.input_name == input.input_name) {
+            return Err(Failure::invalid(format!(
+                "ProcessingInputs[{index}].InputName: '{}' is used by two inputs.",
+                input.input_name
+            )));
+        }
+    }
+    for (index, output) in request.processing_output_config.outputs.iter().enumerate() {
+        let place = format!("ProcessingOutputConfig.Outputs[{index}].S3Output");
+        s3_uri(&format!("{place}.S3Uri"), &output.s3_output.s3_uri)?;
+        check_local(&format!("{place}.LocalPath"), &output.s3_output.local_path)?;
+        refuse_if(
+            output.s3_output.s3_upload_mode != "EndOfJob",
+            &format!("{place}.S3UploadMode"),
+            "only EndOfJob is supported.",
+        )?;
+        let earlier = &request.processing_output_config.outputs[..index];
+        if earlier.iter().any(|earlier| earlier.output_name == output.output_name) {
+            return Err(Failure::invalid(format!(
+                "ProcessingOutputConfig.Outputs[{index}].OutputName: '{}' is used by two outputs.",
+                output.output_name
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_local(field: &str, path: &str) -> Outcome<()> {
+    let inside = path.strip_prefix(PROCESSING).is_some_and(|rest| {
+        !rest.is_empty() && !rest.split('/').any(|part| part == ".." || part == ".")
+    });
+    if inside { Ok(()) } else { Err(Failure::invalid(format!("{field}: '{path}' must be a folder under {PROCESSING}."))) }
+}

@@ -1,0 +1,83 @@
+//! After a restart: every workflow that was open goes on or ends with a reason, and nothing that an
+//! earlier server process started keeps running.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use sagebrush_env::durable::{self, Readers};
+use sagebrush_metastore::OpenWorkflow;
+use sagebrush_runner::{ProcessRun, kill_leftover};
+use sagebrush_types::{Failure, Outcome, Resource};
+
+use crate::{ControlPlane, endpoint, failure, processing_job, training_job};
+
+/// The reason of a job whose server went away.
+pub const INTERRUPTED: &str = "InternalServerError: The server stopped while the job was running. Its work is lost; create the job again.";
+
+/// Names the working folder in the environment of every program started for it, so that a process
+/// id that was reused by a stranger is not mistaken for the program.
+const MARKER: &str = "SAGEBRUSH_ML_ROOT";
+/// Files in a working folder that hold the process ids of its programs begin so.
+const PROCESS_FILE: &str = "process-";
+
+impl ControlPlane {
+    /// Goes on with what was open when the last server process ended. To be called once, before
+    /// the first request.
+    ///
+    /// # Errors
+    /// `Internal` when the metastore cannot be read.
+    pub async fn reconcile(&self) -> Outcome<()> {
+        let open = self.store().open_workflows().await.map_err(failure::of_metastore)?;
+        for OpenWorkflow { key, step } in open {
+            tracing::info!(resource = %key, step, "going on after a restart");
+            match key.kind {
+                Resource::TrainingJob => training_job::resume(self, key, step).await,
+                Resource::ProcessingJob => processing_job::resume(self, key, step).await,
+                Resource::Endpoint => endpoint::resume(self, key, step).await,
+                Resource::Model | Resource::EndpointConfig => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The environment of a program: the job's own, and the folder that stands for `/opt/ml`.
+pub fn marked(mut environment: BTreeMap<String, String>, root: &Path) -> BTreeMap<String, String> {
+    environment.insert(MARKER.into(), root.to_string_lossy().into_owned());
+    // A built-in ends when its standard input does: the server's death, however it dies.
+    environment.insert("SAGEBRUSH_LIFELINE".into(), "stdin".into());
+    environment
+}
+
+/// Notes a started program in its working folder, under its instance's number.
+pub fn remember(folder: &Path, instance: u64, run: &ProcessRun) -> io::Result<()> {
+    let id = run.id().unwrap_or_default().to_string();
+    let path = folder.join(format!("{PROCESS_FILE}{instance}"));
+    durable::write(&path, id.as_bytes(), Readers::Default)
+}
+
+/// Kills the programs noted in a working folder that still run.
+pub fn kill_leftovers(folder: &Path) {
+    let marker = format!("{MARKER}={}", folder.join("opt-ml").to_string_lossy());
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(PROCESS_FILE) {
+            continue;
+        }
+        let noted = fs::read_to_string(entry.path()).ok().and_then(|text| text.trim().parse().ok());
+        if let Some(id) = noted
+            && kill_leftover(id, &marker)
+        {
+            tracing::warn!(process = id, "killed a program of an earlier server process");
+        }
+    }
+}
+
+/// Removes a working folder and everything in it.
+pub fn clear_folder(folder: &Path) -> Outcome<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::internal(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,108 @@
+//! What the workflows of jobs and endpoints share: turns, stop signals, working folders, and
+//! following a running program.
+//!
+//! A workflow is a task that enters durable steps. Each step is written to the metastore before its
+//! work begins, so a restarted server knows what was going on (see `reconcile.rs`).
+
+mod follow;
+mod metric_reader;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sagebrush_metastore::Key;
+use sagebrush_types::limits::JOBS_AT_ONCE;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::ControlPlane;
+
+pub use follow::{Ended, Follow, follow};
+pub use metric_reader::MetricReader;
+
+/// Why a running workflow should end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Go on.
+    Run,
+    /// The user asked for it.
+    Stop,
+    /// The server is going down.
+    ShutDown,
+}
+
+/// The workflows that run in this process.
+#[derive(Debug)]
+pub struct Live {
+    /// Turns to do work.
+    pub turns: Arc<Semaphore>,
+    /// Their tasks.
+    pub tasks: TaskTracker,
+    signals: Mutex<HashMap<Key, watch::Sender<Signal>>>,
+}
+
+impl Live {
+    /// No workflow yet.
+    pub fn new() -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(JOBS_AT_ONCE)),
+            tasks: TaskTracker::new(),
+            signals: Mutex::default(),
+        }
+    }
+
+    /// Registers a workflow; it watches the returned signal.
+    pub fn enter(&self, key: &Key) -> watch::Receiver<Signal> {
+        let (sender, receiver) = watch::channel(Signal::Run);
+        self.signals().insert(key.clone(), sender);
+        receiver
+    }
+
+    /// The workflow is over.
+    pub fn leave(&self, key: &Key) {
+        self.signals().remove(key);
+    }
+
+    /// Tells a workflow to end; `false` when it does not run here.
+    pub fn stop(&self, key: &Key) -> bool {
+        self.signals().get(key).is_some_and(|signal| signal.send(Signal::Stop).is_ok())
+    }
+
+    /// Tells every workflow to end because the server does.
+    pub fn shut_down(&self) {
+        for signal in self.signals().values() {
+            signal.send_replace(Signal::ShutDown);
+        }
+    }
+
+    fn signals(&self) -> std::sync::MutexGuard<'_, HashMap<Key, watch::Sender<Signal>>> {
+        // The map is whole after every statement, so a panic elsewhere does not spoil it.
+        self.signals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ControlPlane {
+    /// The working folder of a job or endpoint.
+    pub(crate) fn work_folder(&self, key: &Key) -> PathBuf {
+        self.shared.settings.work.join(key.kind.arn_segment()).join(&key.region).join(&key.name)
+    }
+
+    /// Ends every workflow of this process: running jobs fail with a reason, model servers are
+    /// stopped and come back at the next start. Returns when all have ended.
+    pub async fn shut_down(&self) {
+        self.shared.live.shut_down();
+        self.shared.live.tasks.close();
+        self.shared.live.tasks.wait().await;
+    }
+}
+
+/// Waits until the signal is no longer `Run`.
+pub async fn told_to_end(signal: &mut watch::Receiver<Signal>) -> Signal {
+    let told = signal.wait_for(|signal| *signal != Signal::Run).await.map(|signal| *signal);
+    match told {
+        Ok(signal) => signal,
+        // Nobody can send any more.
+        Err(_) => std::future::pending().await,
+    }
+}

@@ -1,0 +1,127 @@
+//! The serving plane: InvokeEndpoint. A request is verified, routed by a snapshot of the route
+//! table, admitted, forwarded to a model server, and answered.
+//!
+//! Promises: no database and no lock shared with the control plane on the way of a request; every
+//! queue and body has a bound; a model server's error is reported as AWS reports it. Never: the
+//! control plane, the stores, what a model is.
+
+mod admission;
+mod choose;
+mod forward;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use sagebrush_auth::{KeyRing, Signed, sha256_hex};
+use sagebrush_types::limits::{CLOCK_SKEW, INVOKE_BODY_BYTES};
+use sagebrush_types::{EndpointRoute, RouteTable};
+use sagebrush_wire::{ErrorShape, Protocol, Service};
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use admission::Admission;
+use forward::Forwarder;
+
+/// The serving plane.
+pub struct Inference {
+    routes: watch::Receiver<Arc<RouteTable>>,
+    keys: Arc<dyn KeyRing>,
+    account: String,
+    admission: Admission,
+    forwarder: Forwarder,
+}
+
+impl Inference {
+    /// A serving plane over a route table that the control plane publishes.
+    pub fn new(routes: watch::Receiver<Arc<RouteTable>>, keys: Arc<dyn KeyRing>, account: String) -> Self {
+        Self { routes, keys, account, admission: Admission::default(), forwarder: Forwarder::new() }
+    }
+
+    /// Answers `POST /endpoints/{endpoint}/invocations`.
+    pub async fn invoke(&self, endpoint: &str, request: Request) -> Response {
+        let id = Uuid::new_v4().to_string();
+        let mut response = match self.answer(endpoint, request).await {
+            Ok(response) => response,
+            Err(error) => error.response(Protocol::RestJson, &id).map(Body::from),
+        };
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert("x-amzn-requestid", value);
+        }
+        response
+    }
+
+    async fn answer(&self, endpoint: &str, request: Request) -> Result<Response, ErrorShape> {
+        let (parts, body) = request.into_parts();
+        if parts.method != http::Method::POST {
+            return Err(ErrorShape::new(
+                "MethodNotAllowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "InvokeEndpoint is a POST request.",
+            ));
+        }
+        let body = match Limited::new(body, INVOKE_BODY_BYTES).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
+            Err(_) => return Err(validation("The request body ended early.")),
+        };
+        let caller = Signed::parse(&parts.headers)
+            .and_then(|signed| {
+                signed.check_scope(Service::SageMakerRuntime.signing_name())?;
+                let now = OffsetDateTime::now_utc();
+                signed.verify(&parts, &sha256_hex(&body), self.keys.as_ref(), now, CLOCK_SKEW)
+            })
+            .map_err(|failure| {
+                let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::FORBIDDEN);
+                ErrorShape::new(failure.json_code(), status, failure.to_string())
+            })?;
+        let route = self.route(&caller.region, endpoint)?;
+        let variant = choose::variant(&route, parts.headers.get("x-amzn-sagemaker-target-variant"))?;
+        let server = choose::server(variant).ok_or_else(|| unavailable(&variant.name))?;
+        let _admitted = self.admission.admit(server).ok_or_else(throttled)?;
+        self.forwarder.forward(server, &variant.name, endpoint, &parts.headers, body).await
+    }
+
+    fn route(&self, region: &str, endpoint: &str) -> Result<Arc<EndpointRoute>, ErrorShape> {
+        let name = (region.to_owned(), endpoint.to_owned());
+        self.routes.borrow().endpoints.get(&name).cloned().ok_or_else(|| {
+            ErrorShape::new(
+                "ValidationError",
+                StatusCode::BAD_REQUEST,
+                format!("Endpoint {endpoint} of account {} not found.", self.account),
+            )
+        })
+    }
+}
+
+fn validation(message: &str) -> ErrorShape {
+    ErrorShape::new("ValidationError", StatusCode::BAD_REQUEST, message)
+}
+
+fn too_large() -> ErrorShape {
+    ErrorShape::new(
+        "ValidationError",
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("The request body is larger than {INVOKE_BODY_BYTES} bytes, the most InvokeEndpoint accepts."),
+    )
+}
+
+fn unavailable(variant: &str) -> ErrorShape {
+    ErrorShape::new(
+        "ServiceUnavailable",
+        StatusCode::SERVICE_UNAVAILABLE,
+        format!("No model server of the variant '{variant}' is up. Try again."),
+    )
+}
+
+fn throttled() -> ErrorShape {
+    ErrorShape::new(
+        "ThrottlingException",
+        StatusCode::TOO_MANY_REQUESTS,
+        "The model server has as many requests in flight as it accepts. Try again.",
+    )
+}

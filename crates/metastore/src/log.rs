@@ -1,0 +1,270 @@
+//! Log lines in streams of groups.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
+
+use crate::{Metastore, Result};
+
+/// A line to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// Time of the line, milliseconds since the Unix epoch.
+    pub at: i64,
+    /// The line without its end.
+    pub message: String,
+}
+
+/// A stored line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEvent {
+    /// Stream it belongs to.
+    pub stream: String,
+    /// Place in its stream, from 0 without gaps.
+    pub sequence: i64,
+    /// Time of the line, milliseconds.
+    pub at: i64,
+    /// Time it was stored, milliseconds.
+    pub ingested: i64,
+    /// The line.
+    pub message: String,
+}
+
+/// A stream of a log group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogStream {
+    /// Group it belongs to.
+    pub group: String,
+    /// Its name.
+    pub name: String,
+    /// Creation, milliseconds.
+    pub created: i64,
+    /// Number of lines.
+    pub lines: i64,
+    /// Time of the first line, milliseconds.
+    pub first_event: Option<i64>,
+    /// Time of the last line, milliseconds.
+    pub last_event: Option<i64>,
+    /// Time the last line was stored, milliseconds.
+    pub last_ingested: Option<i64>,
+}
+
+impl Metastore {
+    /// Appends lines to a stream, which is created when it is not there, in one transaction.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn append_log(&self, region: &str, group: &str, stream: &str, lines: &[LogLine]) -> Result<()> {
+        let now = self.clock.now_milliseconds();
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let (id, first) = open_stream(&mut transaction, region, group, stream, now).await?;
+        for (sequence, line) in (first..).zip(lines) {
+            sqlx::query(
+                "INSERT INTO log_events (stream_id, sequence, at, ingested, message) VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(id)
+            .bind(sequence)
+            .bind(line.at)
+            .bind(now)
+            .bind(&line.message)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        if let (Some(earliest), Some(latest)) = (lines.first(), lines.last()) {
+            sqlx::query(
+                "UPDATE log_streams SET lines = lines + $2, first_event = COALESCE(first_event, $3),
+                        last_event = $4, last_ingested = $5 WHERE id = $1",
+            )
+            .bind(id)
+            .bind(lines.len() as i64)
+            .bind(earliest.at)
+            .bind(latest.at)
+            .bind(now)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Names of the log groups beginning with `prefix`, after `after`, with creation time and lines.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn log_groups(
+        &self,
+        region: &str,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, i64)>> {
+        let rows = sqlx::query(
+            "SELECT log_group, MIN(created) AS created FROM log_streams
+             WHERE region = $1 AND substr(log_group, 1, length($2)) = $2 AND log_group > $3
+             GROUP BY log_group ORDER BY log_group LIMIT $4",
+        )
+        .bind(region)
+        .bind(prefix)
+        .bind(after)
+        .bind(limit as i64)
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter().map(|row| Ok((row.try_get("log_group")?, row.try_get("created")?))).collect()
+    }
+
+    /// Streams of a group whose name begins with `prefix`, by name after `after`.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn log_streams(
+        &self,
+        region: &str,
+        group: &str,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<LogStream>> {
+        let rows = sqlx::query(
+            "SELECT log_group, stream, created, lines, first_event, last_event, last_ingested FROM log_streams
+             WHERE region = $1 AND log_group = $2 AND substr(stream, 1, length($3)) = $3 AND stream > $4
+             ORDER BY stream LIMIT $5",
+        )
+        .bind(region)
+        .bind(group)
+        .bind(prefix)
+        .bind(after)
+        .bind(limit as i64)
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter().map(read_stream).collect()
+    }
+
+    /// Does the group exist in the region?
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn has_log_group(&self, region: &str, group: &str) -> Result<bool> {
+        let found: Option<i64> =
+            sqlx::query_scalar("SELECT 1 FROM log_streams WHERE region = $1 AND log_group = $2 LIMIT 1")
+                .bind(region)
+                .bind(group)
+                .fetch_optional(&self.reader)
+                .await?;
+        Ok(found.is_some())
+    }
+
+    /// Lines of one stream from place `from` on, at most `limit`, with a time in `[start, end)`.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn log_events(
+        &self,
+        region: &str,
+        group: &str,
+        stream: &str,
+        from: i64,
+        times: std::ops::Range<i64>,
+        limit: usize,
+    ) -> Result<Vec<LogEvent>> {
+        let rows = sqlx::query(
+            "SELECT s.stream, e.sequence, e.at, e.ingested, e.message
+             FROM log_streams s JOIN log_events e ON e.stream_id = s.id
+             WHERE s.region = $1 AND s.log_group = $2 AND s.stream = $3
+               AND e.sequence >= $4 AND e.at >= $5 AND e.at < $6
+             ORDER BY e.sequence LIMIT $7",
+        )
+        .bind(region)
+        .bind(group)
+        .bind(stream)
+        .bind(from)
+        .bind(times.start)
+        .bind(times.end)
+        .bind(limit as i64)
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter().map(read_event).collect()
+    }
+
+    /// The last lines of a stream before place `before`, in order.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn log_events_before(
+        &self,
+        region: &str,
+        group: &str,
+        stream: &str,
+        before: i64,
+        times: std::ops::Range<i64>,
+        limit: usize,
+    ) -> Result<Vec<LogEvent>> {
+        let rows = sqlx::query(
+            "SELECT s.stream, e.sequence, e.at, e.ingested, e.message
+             FROM log_streams s JOIN log_events e ON e.stream_id = s.id
+             WHERE s.region = $1 AND s.log_group = $2 AND s.stream = $3
+               AND e.sequence < $4 AND e.at >= $5 AND e.at < $6
+             ORDER BY e.sequence DESC LIMIT $7",
+        )
+        .bind(region)
+        .bind(group)
+        .bind(stream)
+        .bind(before)
+        .bind(times.start)
+        .bind(times.end)
+        .bind(limit as i64)
+        .fetch_all(&self.reader)
+        .await?;
+        let mut events = rows.iter().map(read_event).collect::<Result<Vec<_>>>()?;
+        events.reverse();
+        Ok(events)
+    }
+}
+
+async fn open_stream(
+    transaction: &mut Transaction<'_, Sqlite>,
+    region: &str,
+    group: &str,
+    stream: &str,
+    now: i64,
+) -> Result<(i64, i64)> {
+    sqlx::query(
+        "INSERT INTO log_streams (region, log_group, stream, created) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (region, log_group, stream) DO NOTHING",
+    )
+    .bind(region)
+    .bind(group)
+    .bind(stream)
+    .bind(now)
+    .execute(&mut **transaction)
+    .await?;
+    let row = sqlx::query(
+        "SELECT id, lines FROM log_streams WHERE region = $1 AND log_group = $2 AND stream = $3",
+    )
+    .bind(region)
+    .bind(group)
+    .bind(stream)
+    .fetch_one(&mut **transaction)
+    .await?;
+    Ok((row.try_get("id")?, row.try_get("lines")?))
+}
+
+fn read_stream(row: &SqliteRow) -> Result<LogStream> {
+    Ok(LogStream {
+        group: row.try_get("log_group")?,
+        name: row.try_get("stream")?,
+        created: row.try_get("created")?,
+        lines: row.try_get("lines")?,
+        first_event: row.try_get("first_event")?,
+        last_event: row.try_get("last_event")?,
+        last_ingested: row.try_get("last_ingested")?,
+    })
+}
+
+fn read_event(row: &SqliteRow) -> Result<LogEvent> {
+    Ok(LogEvent {
+        stream: row.try_get("stream")?,
+        sequence: row.try_get("sequence")?,
+        at: row.try_get("at")?,
+        ingested: row.try_get("ingested")?,
+        message: row.try_get("message")?,
+    })
+}

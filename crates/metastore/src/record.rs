@@ -1,0 +1,214 @@
+//! Resource records: a key, the indexed facts, and the kept document.
+
+use sagebrush_types::Resource;
+use serde_json::Value;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
+
+use crate::{Metastore, MetastoreError, Result, WorkflowChange};
+
+/// What names a record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Kind of resource.
+    pub kind: Resource,
+    /// Region it lives in.
+    pub region: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} {} in {}", self.kind.noun(), self.name, self.region)
+    }
+}
+
+/// A stored resource.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// What names it.
+    pub key: Key,
+    /// Its ARN.
+    pub arn: String,
+    /// Its status; empty for kinds without one.
+    pub status: String,
+    /// Creation, milliseconds since the Unix epoch.
+    pub created: i64,
+    /// Last change, milliseconds since the Unix epoch.
+    pub modified: i64,
+    /// Everything that Describe shows.
+    pub document: Value,
+}
+
+/// A resource to be stored.
+#[derive(Debug, Clone)]
+pub struct NewRecord {
+    /// What names it.
+    pub key: Key,
+    /// Its ARN.
+    pub arn: String,
+    /// Its first status; empty for kinds without one.
+    pub status: String,
+    /// Creation, milliseconds since the Unix epoch.
+    pub created: i64,
+    /// Everything that Describe shows.
+    pub document: Value,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+    /// First step of the workflow that carries it out, when there is one.
+    pub workflow: Option<String>,
+}
+
+/// A tag of a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// Name.
+    pub key: String,
+    /// Value, possibly empty.
+    pub value: String,
+}
+
+impl Metastore {
+    /// Stores a new resource with its tags and the start of its workflow, in one transaction.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the name is taken.
+    pub async fn create(&self, new: &NewRecord) -> Result<()> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let inserted = sqlx::query(
+            "INSERT INTO records (kind, region, name, arn, status, created, modified, document)
+             VALUES ($1, $2, $3, $4, $5, $6, $6, $7) ON CONFLICT DO NOTHING",
+        )
+        .bind(new.key.kind.arn_segment())
+        .bind(&new.key.region)
+        .bind(&new.key.name)
+        .bind(&new.arn)
+        .bind(&new.status)
+        .bind(new.created)
+        .bind(new.document.to_string())
+        .execute(&mut *transaction)
+        .await?;
+        if inserted.rows_affected() == 0 {
+            return Err(MetastoreError::AlreadyExists(new.key.clone()));
+        }
+        crate::tag::put(&mut transaction, &new.arn, &new.tags).await?;
+        if let Some(step) = &new.workflow {
+            let change = WorkflowChange::Step(step.clone());
+            crate::workflow::apply(&mut transaction, &new.key, &change).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The record of that key.
+    ///
+    /// # Errors
+    /// `Database` or `Document`.
+    pub async fn get(&self, key: &Key) -> Result<Option<Record>> {
+        let row = sqlx::query(SELECT_ONE)
+            .bind(key.kind.arn_segment())
+            .bind(&key.region)
+            .bind(&key.name)
+            .fetch_optional(&self.reader)
+            .await?;
+        row.as_ref().map(|row| read(row, key.kind)).transpose()
+    }
+
+    /// Reads a record, lets `change` alter its status and document, and stores it, in one
+    /// transaction. `change` may refuse: its error comes back inside `Ok(Err(…))` and nothing is
+    /// written.
+    ///
+    /// # Errors
+    /// `NotFound`, `Database` or `Document`.
+    pub async fn update<T, E>(
+        &self,
+        key: &Key,
+        workflow: &WorkflowChange,
+        change: impl FnOnce(&mut Record) -> std::result::Result<T, E>,
+    ) -> Result<std::result::Result<T, E>> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut record = fetch(&mut transaction, key).await?;
+        let outcome = match change(&mut record) {
+            Ok(outcome) => outcome,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        sqlx::query(
+            "UPDATE records SET status = $4, modified = $5, document = $6
+             WHERE kind = $1 AND region = $2 AND name = $3",
+        )
+        .bind(key.kind.arn_segment())
+        .bind(&key.region)
+        .bind(&key.name)
+        .bind(&record.status)
+        .bind(record.modified.max(self.clock.now_milliseconds()))
+        .bind(record.document.to_string())
+        .execute(&mut *transaction)
+        .await?;
+        crate::workflow::apply(&mut transaction, key, workflow).await?;
+        transaction.commit().await?;
+        Ok(Ok(outcome))
+    }
+
+    /// Removes a record, its tags and its workflow, in one transaction.
+    ///
+    /// # Errors
+    /// `NotFound` or `Database`.
+    pub async fn delete(&self, key: &Key) -> Result<Record> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let record = fetch(&mut transaction, key).await?;
+        sqlx::query("DELETE FROM records WHERE kind = $1 AND region = $2 AND name = $3")
+            .bind(key.kind.arn_segment())
+            .bind(&key.region)
+            .bind(&key.name)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("DELETE FROM tags WHERE arn = $1")
+            .bind(&record.arn)
+            .execute(&mut *transaction)
+            .await?;
+        crate::workflow::apply(&mut transaction, key, &WorkflowChange::End).await?;
+        transaction.commit().await?;
+        Ok(record)
+    }
+
+    /// Is there a resource with that ARN?
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn has_arn(&self, arn: &str) -> Result<bool> {
+        let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM records WHERE arn = $1 LIMIT 1")
+            .bind(arn)
+            .fetch_optional(&self.reader)
+            .await?;
+        Ok(found.is_some())
+    }
+}
+
+const SELECT_ONE: &str = "SELECT region, name, arn, status, created, modified, document FROM records
+     WHERE kind = $1 AND region = $2 AND name = $3";
+
+async fn fetch(transaction: &mut Transaction<'_, Sqlite>, key: &Key) -> Result<Record> {
+    let row = sqlx::query(SELECT_ONE)
+        .bind(key.kind.arn_segment())
+        .bind(&key.region)
+        .bind(&key.name)
+        .fetch_optional(&mut **transaction)
+        .await?;
+    row.as_ref()
+        .map(|row| read(row, key.kind))
+        .transpose()?
+        .ok_or_else(|| MetastoreError::NotFound(key.clone()))
+}
+
+/// A record from a row with the columns of [`SELECT_ONE`].
+pub(crate) fn read(row: &SqliteRow, kind: Resource) -> Result<Record> {
+    Ok(Record {
+        key: Key { kind, region: row.try_get("region")?, name: row.try_get("name")? },
+        arn: row.try_get("arn")?,
+        status: row.try_get("status")?,
+        created: row.try_get("created")?,
+        modified: row.try_get("modified")?,
+        document: serde_json::from_str(row.try_get::<&str, _>("document")?)?,
+    })
+}

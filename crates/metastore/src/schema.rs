@@ -1,0 +1,90 @@
+//! The tables, and the steps from one schema version to the next.
+
+use sqlx::SqlitePool;
+
+use crate::{MetastoreError, Result};
+
+/// The steps so far; a file of version n has taken the first n.
+const STEPS: &[&str] = &[
+    "CREATE TABLE records (
+        kind     TEXT NOT NULL,
+        region   TEXT NOT NULL,
+        name     TEXT NOT NULL,
+        arn      TEXT NOT NULL,
+        status   TEXT NOT NULL,
+        created  INTEGER NOT NULL,
+        modified INTEGER NOT NULL,
+        document TEXT NOT NULL,
+        PRIMARY KEY (kind, region, name)
+    ) WITHOUT ROWID;
+    CREATE UNIQUE INDEX records_arn ON records (arn, created);
+    CREATE INDEX records_created ON records (kind, region, created, name);
+    CREATE INDEX records_status ON records (kind, region, status, created, name);
+    CREATE TABLE tags (
+        arn      TEXT NOT NULL,
+        tag      TEXT NOT NULL,
+        value    TEXT NOT NULL,
+        PRIMARY KEY (arn, tag)
+    ) WITHOUT ROWID;
+    CREATE TABLE workflows (
+        kind     TEXT NOT NULL,
+        region   TEXT NOT NULL,
+        name     TEXT NOT NULL,
+        step     TEXT NOT NULL,
+        PRIMARY KEY (kind, region, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE log_streams (
+        id       INTEGER PRIMARY KEY,
+        region   TEXT NOT NULL,
+        log_group  TEXT NOT NULL,
+        stream   TEXT NOT NULL,
+        created  INTEGER NOT NULL,
+        lines    INTEGER NOT NULL DEFAULT 0,
+        first_event INTEGER,
+        last_event  INTEGER,
+        last_ingested INTEGER,
+        UNIQUE (region, log_group, stream)
+    );
+    CREATE TABLE log_events (
+        stream_id INTEGER NOT NULL REFERENCES log_streams (id) ON DELETE CASCADE,
+        sequence  INTEGER NOT NULL,
+        at        INTEGER NOT NULL,
+        ingested  INTEGER NOT NULL,
+        message   TEXT NOT NULL,
+        PRIMARY KEY (stream_id, sequence)
+    ) WITHOUT ROWID;
+    CREATE TABLE metric_series (
+        id       INTEGER PRIMARY KEY,
+        region   TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        metric   TEXT NOT NULL,
+        dimensions TEXT NOT NULL,
+        UNIQUE (region, namespace, metric, dimensions)
+    );
+    CREATE TABLE metric_points (
+        series_id INTEGER NOT NULL REFERENCES metric_series (id) ON DELETE CASCADE,
+        sequence  INTEGER NOT NULL,
+        at        INTEGER NOT NULL,
+        value     REAL NOT NULL,
+        PRIMARY KEY (series_id, sequence)
+    ) WITHOUT ROWID;
+    CREATE INDEX metric_points_at ON metric_points (series_id, at);",
+];
+
+/// Takes the steps that the file has not taken yet, each in a transaction of its own.
+pub async fn migrate(pool: &SqlitePool) -> Result<()> {
+    let taken: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await?;
+    let known = STEPS.len() as i64;
+    if taken > known {
+        return Err(MetastoreError::NewerSchema { found: taken, known });
+    }
+    for (step, version) in STEPS.iter().zip(1i64..).skip(taken as usize) {
+        let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::raw_sql(*step).execute(&mut *transaction).await?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {version}")))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! The metastore against a real file.
+
+use sagebrush_env::SimulatedClock;
+use sagebrush_types::Resource;
+use serde_json::json;
+
+use super::*;
+
+fn key(name: &str) -> Key {
+    Key { kind: Resource::TrainingJob, region: "us-east-1".into(), name: name.into() }
+}
+
+fn new(name: &str, status: &str, created: i64) -> NewRecord {
+    NewRecord {
+        key: key(name),
+        arn: format!("arn:{name}"),
+        status: status.into(),
+        created,
+        document: json!({"Name": name}),
+        tags: vec![Tag { key: "project".into(), value: "books".into() }],
+        workflow: Some("stage".into()),
+    }
+}
+
+fn listing(sort_by: SortBy, order: Order) -> Listing {
+    Listing {
+        kind: Resource::TrainingJob,
+        region: "us-east-1".into(),
+        name_contains: None,
+        status: None,
+        created_after: None,
+        created_before: None,
+        modified_after: None,
+        modified_before: None,
+        sort_by,
+        order,
+        limit: 2,
+        after: None,
+    }
+}
+
+async fn store(folder: &Path) -> Metastore {
+    let clock = SimulatedClock::at(5_000).clock();
+    match Metastore::open(&folder.join("metadata.db"), clock).await {
+        Ok(store) => store,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_record_lives_and_dies_with_its_tags_and_workflow() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let store = store(folder.path()).await;
+    store.create(&new("a", "InProgress", 1)).await?;
+    assert!(matches!(store.create(&new("a", "x", 2)).await, Err(MetastoreError::AlreadyExists(_))));
+    assert_eq!(store.open_workflows().await?.len(), 1);
+    let refused: std::result::Result<(), &str> =
+        store.update(&key("a"), &WorkflowChange::End, |record| {
+            record.status = "Completed".into();
+            Err("no")
+        })
+        .await?;
+    assert_eq!(refused, Err("no"));
+    assert_eq!(store.get(&key("a")).await?.map(|record| record.status), Some("InProgress".into()));
+    let done: std::result::Result<(), ()> = store
+        .update(&key("a"), &WorkflowChange::End, |record| {
+            record.status = "Completed".into();
+            record.document["Done"] = json!(true);
+            Ok(())
+        })
+        .await?;
+    assert_eq!(done, Ok(()));
+    drop(store);
+    let store = self::store(folder.path()).await;
+    let record = store.get(&key("a")).await?;
+    assert_eq!(record.as_ref().map(|record| record.modified), Some(5_000));
+    assert_eq!(record.map(|record| record.document), Some(json!({"Name": "a", "Done": true})));
+    assert!(store.open_workflows().await?.is_empty());
+    assert_eq!(store.tags("arn:a").await?.len(), 1);
+    store.delete(&key("a")).await?;
+    assert!(store.tags("arn:a").await?.is_empty());
+    assert!(matches!(store.delete(&key("a")).await, Err(MetastoreError::NotFound(_))));
+    Ok(())
+}
+
+#[tokio::test]
+async fn pages_cover_every_record_once_in_every_order() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let store = store(folder.path()).await;
+    for (index, name) in ["d", "b", "a", "c", "e"].iter().enumerate() {
+        // Two records share each creation time: the name must break the tie.
+        store.create(&new(name, if index % 2 == 0 { "Completed" } else { "Failed" }, index as i64 / 2)).await?;
+    }
+    for sort_by in [SortBy::Name, SortBy::Created, SortBy::Status, SortBy::Modified] {
+        for order in [Order::Ascending, Order::Descending] {
+            let mut listing = listing(sort_by, order);
+            let mut names = Vec::new();
+            loop {
+                let page = store.list(&listing).await?;
+                names.extend(page.records.into_iter().map(|record| record.key.name));
+                listing.after = page.next;
+                if listing.after.is_none() {
+                    break;
+                }
+            }
+            let mut sorted = names.clone();
+            sorted.sort();
+            assert_eq!(sorted, ["a", "b", "c", "d", "e"], "{sort_by:?} {order:?}");
+            if sort_by == SortBy::Created && order == Order::Descending {
+                assert_eq!(names, ["e", "c", "a", "d", "b"]);
+            }
+        }
+    }
+    let filtered = Listing { status: Some("Failed".into()), ..listing(SortBy::Name, Order::Ascending) };
+    let page = store.list(&filtered).await?;
+    assert_eq!(page.records.iter().map(|record| record.key.name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+    assert!(page.next.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn log_lines_keep_their_order_and_pages() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let store = store(folder.path()).await;
+    let line = |at: i64| LogLine { at, message: format!("line {at}") };
+    store.append_log("r", "g", "s", &[line(1), line(2)]).await?;
+    store.append_log("r", "g", "s", &[line(3)]).await?;
+    let events = store.log_events("r", "g", "s", 1, 0..i64::MAX, 10).await?;
+    assert_eq!(events.iter().map(|event| event.sequence).collect::<Vec<_>>(), [1, 2]);
+    let events = store.log_events_before("r", "g", "s", 2, 0..i64::MAX, 1).await?;
+    assert_eq!(events[0].message, "line 2");
+    let streams = store.log_streams("r", "g", "s", "", 10).await?;
+    assert_eq!((streams[0].lines, streams[0].first_event, streams[0].last_event), (3, Some(1), Some(3)));
+    assert!(store.has_log_group("r", "g").await?);
+    assert!(!store.has_log_group("other", "g").await?);
+    assert_eq!(store.log_groups("r", "", "", 10).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn metric_points_are_read_by_time() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let store = store(folder.path()).await;
+    let series = MetricSeries {
+        namespace: "n".into(),
+        metric: "m".into(),
+        dimensions: [("Job".to_owned(), "a".to_owned())].into(),
+    };
+    let point = |at: i64, value: f64| (series.clone(), MetricPoint { at, value });
+    store.append_metrics("r", &[point(1, 1.0), point(2, 2.0), point(3, f64::NAN)]).await?;
+    store.append_metrics("r", &[point(2, 4.0)]).await?;
+    let points = store.metric_points("r", &series, 2..10, 100).await?;
+    assert_eq!(points.iter().map(|point| point.value).collect::<Vec<_>>(), [2.0, 4.0]);
+    assert_eq!(store.metric_series("r", Some("n"), None, 0, 10).await?.len(), 1);
+    assert!(store.metric_series("r", Some("other"), None, 0, 10).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_newer_file_is_refused() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let store = store(folder.path()).await;
+    sqlx::query("PRAGMA user_version = 99").execute(&store.writer).await?;
+    store.close().await;
+    let reopened = Metastore::open(&folder.path().join("metadata.db"), Clock::system()).await;
+    assert!(matches!(reopened, Err(MetastoreError::NewerSchema { found: 99, .. })));
+    Ok(())
+}

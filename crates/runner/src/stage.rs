@@ -1,0 +1,175 @@
+//! Objects into folders before a run, folders into objects after it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sagebrush_object_store::{Error, ObjectStore};
+
+/// Why inputs could not be laid out or outputs stored.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// Nothing lies under the prefix.
+    #[error("No S3 objects found under S3 URL \"s3://{bucket}/{prefix}\" given in input data source.")]
+    NoObjects {
+        /// Bucket of the source.
+        bucket: String,
+        /// Prefix of the source.
+        prefix: String,
+    },
+    /// A key that cannot become a file, such as one with `..` in it.
+    #[error("The S3 key \"{0}\" cannot be laid out as a file.")]
+    Key(String),
+    /// The object store refused or failed.
+    #[error("{0}")]
+    Store(#[from] Error),
+    /// The file system failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// What was laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Staged {
+    /// Number of files.
+    pub files: usize,
+    /// Their size together, bytes.
+    pub bytes: u64,
+}
+
+/// Which part of a source's objects a host gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shard {
+    /// Every object (FullyReplicated).
+    All,
+    /// Every `of`-th object beginning with the `index`-th (ShardedByS3Key).
+    Part {
+        /// This host's place, from 0.
+        index: usize,
+        /// Number of hosts.
+        of: usize,
+    },
+}
+
+/// Copies the objects under a prefix into `folder`, which is created.
+///
+/// Files are named by what follows the prefix's last `/`, or by what follows the whole prefix where
+/// it names a folder, as SageMaker's File mode does. Keys that end in `/` are folder markers and
+/// passed over.
+///
+/// # Errors
+/// `NoObjects` when nothing lies there; `Key`, `Store` or `Io`.
+pub async fn stage_prefix(
+    objects: &ObjectStore,
+    bucket: &str,
+    prefix: &str,
+    shard: Shard,
+    folder: &Path,
+) -> Result<Staged, StageError> {
+    fs::create_dir_all(folder)?;
+    let found: Vec<_> = objects
+        .list_all(bucket, prefix)
+        .await?
+        .into_iter()
+        .filter(|object| !object.key.ends_with('/'))
+        .collect();
+    if found.is_empty() {
+        return Err(StageError::NoObjects { bucket: bucket.into(), prefix: prefix.into() });
+    }
+    let mut staged = Staged { files: 0, bytes: 0 };
+    for (place, object) in found.iter().enumerate() {
+        if let Shard::Part { index, of } = shard
+            && place % of != index
+        {
+            continue;
+        }
+        let target = folder.join(local_name(&object.key, prefix)?);
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        objects.fetch_object_to(bucket, &object.key, &target).await?;
+        staged.files += 1;
+        staged.bytes += object.size;
+    }
+    Ok(staged)
+}
+
+fn local_name(key: &str, prefix: &str) -> Result<PathBuf, StageError> {
+    let rest = &key[prefix.len()..];
+    let name = if let Some(below) = rest.strip_prefix('/') {
+        below
+    } else if prefix.ends_with('/') || prefix.is_empty() {
+        rest
+    } else {
+        &key[prefix.rfind('/').map_or(0, |slash| slash + 1)..]
+    };
+    let mut path = PathBuf::new();
+    for part in name.split('/') {
+        if part.is_empty() || part == "." || part == ".." {
+            return Err(StageError::Key(key.into()));
+        }
+        path.push(part);
+    }
+    Ok(path)
+}
+
+/// Stores every plain file under `folder` as an object below `prefix`; returns how many. A folder
+/// that is not there has no files. Links are passed over.
+///
+/// # Errors
+/// `Store` or `Io`.
+pub async fn store_folder(
+    objects: &ObjectStore,
+    folder: &Path,
+    bucket: &str,
+    prefix: &str,
+) -> Result<usize, StageError> {
+    let mut stored = 0;
+    for (path, name) in plain_files(folder)? {
+        let key = if prefix.is_empty() { name } else { format!("{}/{name}", prefix.trim_end_matches('/')) };
+        objects.store_file(bucket, &key, &path, "binary/octet-stream").await?;
+        stored += 1;
+    }
+    Ok(stored)
+}
+
+/// Plain files under a folder with their names relative to it, sorted.
+fn plain_files(folder: &Path) -> Result<Vec<(PathBuf, String)>, StageError> {
+    let mut files = Vec::new();
+    let mut open = vec![(folder.to_path_buf(), String::new())];
+    while let Some((folder, inside)) = open.pop() {
+        if !folder.is_dir() {
+            continue;
+        }
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let inside = if inside.is_empty() { name } else { format!("{inside}/{name}") };
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                open.push((entry.path(), inside));
+            } else if kind.is_file() {
+                files.push((entry.path(), inside));
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_as_file_mode_names_them() {
+        let name = |key, prefix| local_name(key, prefix).ok().map(|path| path.to_string_lossy().into_owned());
+        assert_eq!(name("a/train/x.csv", "a/train").as_deref(), Some("x.csv"));
+        assert_eq!(name("a/train/x.csv", "a/train/").as_deref(), Some("x.csv"));
+        assert_eq!(name("a/train_r.jsonl", "a/train_r.jsonl").as_deref(), Some("train_r.jsonl"));
+        assert_eq!(name("a/train.csv", "a/tr").as_deref(), Some("train.csv"));
+        assert_eq!(name("a/b/c", "").as_deref(), Some("a/b/c"));
+        assert_eq!(name("a/../../etc", "a/"), None);
+        assert_eq!(name("a//b", "a/").as_deref(), Some("b"));
+        assert_eq!(name("a/b//c", "a/"), None);
+    }
+}

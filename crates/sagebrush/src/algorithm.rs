@@ -1,0 +1,124 @@
+//! `sagebrush algorithm`: the built-in algorithms under the container contract. The server starts
+//! this program again as a child; in an image the same command line is the entry point.
+
+use std::io::{Read, Write};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use sagebrush_algorithms::object2vec;
+use sagebrush_control_plane::{BuiltIn, MetricDefinition};
+
+/// The exit code of a program that failed, as the contract asks for any but 0.
+const FAILED: u8 = 1;
+
+/// Options of `sagebrush algorithm`.
+#[derive(clap::Args)]
+pub struct AlgorithmArgs {
+    /// The folder that stands for /opt/ml.
+    #[arg(long, default_value = "/opt/ml", env = "SAGEBRUSH_ML_ROOT")]
+    root: PathBuf,
+    #[command(subcommand)]
+    algorithm: Algorithm,
+}
+
+#[derive(clap::Subcommand)]
+enum Algorithm {
+    /// Embeddings of pairs of objects.
+    Object2vec {
+        #[command(subcommand)]
+        task: Object2vecTask,
+    },
+    /// Data preparation with SQL.
+    Sql {
+        /// Arguments of the processing job.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+#[derive(clap::Subcommand)]
+enum Object2vecTask {
+    /// Train on the channels under the folder.
+    Train,
+    /// Serve the model under the folder.
+    Serve {
+        /// Port to listen on.
+        #[arg(long, default_value_t = 8080, env = "SAGEMAKER_BIND_TO_PORT")]
+        port: u16,
+        /// Address to listen on.
+        #[arg(long, default_value = "0.0.0.0", env = "SAGEBRUSH_BIND_TO_ADDRESS")]
+        address: IpAddr,
+    },
+}
+
+/// The built-in algorithms as the control plane starts them.
+pub fn built_ins() -> Vec<BuiltIn> {
+    let metrics: Vec<MetricDefinition> = object2vec::METRIC_DEFINITIONS
+        .iter()
+        .map(|(name, regex)| MetricDefinition { name, regex })
+        .collect();
+    vec![
+        BuiltIn {
+            repository: object2vec::ALGORITHM_NAME,
+            train: Some(&["algorithm", "object2vec", "train"]),
+            serve: Some(&["algorithm", "object2vec", "serve"]),
+            process: None,
+            metric_definitions: metrics,
+        },
+        BuiltIn {
+            repository: "sagebrush-sql",
+            train: None,
+            serve: None,
+            process: Some(&["algorithm", "sql", "--"]),
+            metric_definitions: Vec::new(),
+        },
+    ]
+}
+
+/// Runs an algorithm; its exit code is the contract's.
+pub fn run(args: AlgorithmArgs) -> ExitCode {
+    if std::env::var("SAGEBRUSH_LIFELINE").is_ok_and(|lifeline| lifeline == "stdin") {
+        std::thread::spawn(end_with_standard_input);
+    }
+    let outcome = match args.algorithm {
+        Algorithm::Object2vec { task: Object2vecTask::Train } => {
+            object2vec::train(&args.root, &mut std::io::stdout().lock()).map_err(anyhow::Error::from)
+        }
+        Algorithm::Object2vec { task: Object2vecTask::Serve { port, address } } => {
+            crate::block_on(serve(args.root.join("model"), address, port))
+        }
+        Algorithm::Sql { arguments } => crate::block_on(prepare(args.root, arguments)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// The server holds the other end of standard input: when it is gone, so is the work's owner.
+fn end_with_standard_input() {
+    let mut buffer = [0u8; 64];
+    loop {
+        match std::io::stdin().read(&mut buffer) {
+            Ok(0) | Err(_) => std::process::exit(i32::from(FAILED)),
+            Ok(_) => {}
+        }
+    }
+}
+
+async fn serve(model: PathBuf, address: IpAddr, port: u16) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind((address, port)).await?;
+    sagebrush_model_server::serve(model, listener, crate::serve::told_to_end()).await?;
+    Ok(())
+}
+
+async fn prepare(root: PathBuf, arguments: Vec<String>) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout();
+    sagebrush_dataprep::run(&root, &arguments, &mut stdout).await?;
+    stdout.flush()?;
+    Ok(())
+}

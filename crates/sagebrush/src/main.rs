@@ -1,0 +1,65 @@
+//! sagebrush: the SageMaker workflow on your own machines, in one binary.
+//!
+//! The composition root: command line, configuration, wiring. It decides nothing else.
+
+mod algorithm;
+mod data_dir;
+mod environment;
+mod quickstart;
+mod sample_data;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The SageMaker workflow on your own machines: prepare, train, deploy and predict through the AWS
+/// API, with one binary and no AWS account.
+#[derive(Parser)]
+#[command(
+    name = "sagebrush",
+    version,
+    after_help = "Examples:
+  sagebrush quickstart --sample           see the whole workflow in about a minute
+  sagebrush serve                         start a server on ./sagebrush-data
+  eval \"$(sagebrush env)\"                 point boto3, the AWS CLI and the SDKs at it"
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the whole workflow on a ratings file, as a client of a server of its own.
+    Quickstart(Box<quickstart::QuickstartArgs>),
+    /// Serve the AWS API.
+    Serve(serve::ServeArgs),
+    /// Print shell commands that point AWS clients at a server.
+    Env(environment::EnvArgs),
+    /// Run a built-in algorithm under the container contract.
+    #[command(hide = true)]
+    Algorithm(algorithm::AlgorithmArgs),
+}
+
+fn main() -> ExitCode {
+    let CommandLine { command } = CommandLine::parse();
+    let outcome = match command {
+        // A training run has no use for an asynchronous runtime.
+        Command::Algorithm(args) => return algorithm::run(args),
+        Command::Env(args) => environment::run(&args),
+        Command::Serve(args) => block_on(serve::run(args)),
+        Command::Quickstart(args) => block_on(quickstart::run(*args)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sagebrush: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}

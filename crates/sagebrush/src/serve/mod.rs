@@ -1,0 +1,131 @@
+//! `sagebrush serve`: one process, one port, one data folder.
+
+mod front;
+mod listen;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use sagebrush_api_server::ApiServer;
+use sagebrush_api_server::s3;
+use sagebrush_auth::KeyRing;
+use sagebrush_control_plane::{ControlPlane, Settings};
+use sagebrush_env::Clock;
+use sagebrush_inference::Inference;
+use sagebrush_metastore::Metastore;
+use sagebrush_object_store::ObjectStore;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::algorithm::built_ins;
+use crate::data_dir::{DataDir, ServerInfo};
+use front::Front;
+
+/// Options of `sagebrush serve`.
+#[derive(clap::Args)]
+#[command(after_help = "The first start makes an access key and stores it in DIR/credentials, readable only by you.
+
+Examples:
+  sagebrush serve
+  sagebrush serve --data-dir /srv/sagebrush --listen 127.0.0.1:9500
+  eval \"$(sagebrush env)\" && aws s3 ls")]
+pub struct ServeArgs {
+    /// Folder that holds everything; made when it is not there.
+    #[arg(long, default_value = "sagebrush-data", env = "SAGEBRUSH_DATA_DIR")]
+    data_dir: PathBuf,
+    /// Address and port to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:9400", env = "SAGEBRUSH_LISTEN")]
+    listen: SocketAddr,
+    /// Twelve-digit account id in ARNs.
+    #[arg(long, default_value = "123456789012", value_parser = account_id, env = "SAGEBRUSH_ACCOUNT")]
+    account: String,
+    /// Region that `sagebrush env` names; a request's region is that of its signature.
+    #[arg(long, default_value = "us-east-1", env = "SAGEBRUSH_REGION")]
+    region: String,
+    /// Fail requests whose answer does not fit the AWS service model: for tests.
+    #[arg(long, hide = true, env = "SAGEBRUSH_CHECK_ANSWERS")]
+    check_answers: bool,
+}
+
+fn account_id(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(text.to_owned());
+    }
+    Err("an account id has twelve digits".into())
+}
+
+/// Serves until told to end.
+pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
+    // The S3 library logs every refused request as an error; refusals are answers, not incidents.
+    let filter = EnvFilter::try_from_env("SAGEBRUSH_LOG").unwrap_or_else(|_| EnvFilter::new("info,s3s=off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let data = DataDir::open(&args.data_dir)?;
+    let (key, fresh) = data.access_key()?;
+    let listener =
+        TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let info = ServerInfo {
+        endpoint: format!("http://{}", listener.local_addr()?),
+        region: args.region.clone(),
+        account: args.account.clone(),
+    };
+    let keys: Arc<dyn KeyRing> = Arc::new(key);
+    let clock = Clock::system();
+    let store = Metastore::open(&data.metadata(), clock.clone()).await?;
+    let objects = ObjectStore::open(&data.objects()).await?;
+    let settings = Settings {
+        account: args.account.clone(),
+        work: data.work(),
+        executable: std::env::current_exe().context("this program's own file is unknown")?,
+        built_ins: built_ins(),
+    };
+    let plane = ControlPlane::new(store.clone(), objects.clone(), clock, settings);
+    if let Err(failure) = plane.reconcile().await {
+        bail!("what was going on at the last stop cannot be read: {}", failure.cause.unwrap_or(failure.message));
+    }
+    let s3 = s3::service(objects, Arc::clone(&keys), args.account.clone(), args.region.clone());
+    let front = Front {
+        inference: Inference::new(plane.routes(), Arc::clone(&keys), args.account.clone()),
+        api: ApiServer {
+            plane: plane.clone(),
+            s3,
+            keys,
+            account: args.account,
+            check_answers: args.check_answers,
+        },
+    };
+    data.publish(&info)?;
+    greet(&data, &info, fresh);
+    listen::serve(listener, Arc::new(front), told_to_end()).await;
+    data.withdraw();
+    plane.shut_down().await;
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn greet(data: &DataDir, info: &ServerInfo, fresh: bool) {
+    let root = data.root().display();
+    println!("sagebrush listens on {}", info.endpoint);
+    println!("data folder: {root}");
+    if fresh {
+        println!("a new access key was made; it is in {root}/credentials, readable only by you");
+    }
+    println!("use it:  eval \"$(sagebrush env --data-dir {root})\"");
+}
+
+/// Completes when the process is asked to end (SIGTERM or SIGINT).
+pub async fn told_to_end() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        // Without handlers the signals end the process by themselves.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

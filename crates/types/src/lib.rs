@@ -1,0 +1,17 @@
+//! The vocabulary every crate shares: resources and their ARNs, states and legal transitions,
+//! ceilings, and the transport-free outcome of an operation.
+//!
+//! Promises: no I/O, no clock, no AWS wire shapes, no HTTP. A noun keeps its name in every layer.
+
+pub mod limits;
+mod arn;
+mod failure;
+mod resource;
+mod route;
+mod status;
+
+pub use arn::{Partition, Scope, s3_uri};
+pub use failure::{Failure, FailureKind, Outcome};
+pub use resource::Resource;
+pub use route::{EndpointName, EndpointRoute, RouteTable, VariantRoute};
+pub use status::{EndpointStatus, ProcessingJobStatus, SecondaryStatus, TrainingJobStatus};

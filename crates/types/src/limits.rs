@@ -1,0 +1,87 @@
+//! Every ceiling of the server with its reason. Sizes are bytes, times are durations.
+
+use std::time::Duration;
+
+/// Body of a control-plane call. The largest honest request (a tuning job with ten training job
+/// definitions) stays under 100 KiB; the service refuses more than 4 MiB here so that one client
+/// cannot hold the server's memory.
+pub const CONTROL_BODY_BYTES: usize = 4 << 20;
+
+/// Body of InvokeEndpoint: AWS's documented payload limit for real-time inference.
+pub const INVOKE_BODY_BYTES: usize = 25 << 20;
+
+/// Time a model server may take to answer one invocation: AWS's limit for real-time inference.
+pub const INVOKE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Invocations in flight per model server before more are turned away with 429. A built-in model
+/// answers a single pair in well under a millisecond, so 256 waiting requests are a backlog that
+/// only grows.
+pub const INVOCATIONS_IN_FLIGHT: usize = 256;
+
+/// Requests that the server works on at once; more wait in the kernel's accept queue.
+pub const REQUESTS_IN_FLIGHT: usize = 1024;
+
+/// Jobs that run at the same time. Training uses every core it is given, so more than a few
+/// concurrent jobs only take turns; the rest wait in the state Starting.
+pub const JOBS_AT_ONCE: usize = 4;
+
+/// Jobs that may be waiting or running before CreateTrainingJob and CreateProcessingJob answer
+/// ResourceLimitExceeded.
+pub const JOBS_OPEN: usize = 1000;
+
+/// One log line: CloudWatch Logs takes 256 KiB an event less 26 bytes of overhead.
+pub const LOG_LINE_BYTES: usize = (256 << 10) - 26;
+
+/// Log lines of one job that are kept; beyond it lines are counted and dropped, and a last line
+/// says how many. 100 characters a line make about 100 MB on disk.
+pub const LOG_LINES_PER_JOB: u64 = 1_000_000;
+
+/// Lines waiting to be written to the metastore; a job that prints faster waits at its pipe.
+pub const LOG_QUEUE_LINES: usize = 4096;
+
+/// Metric points of one job that are kept.
+pub const METRIC_POINTS_PER_JOB: u64 = 1_000_000;
+
+/// Characters of `/opt/ml/output/failure` that become the FailureReason: AWS's documented limit.
+pub const FAILURE_REASON_CHARS: usize = 1024;
+
+/// Time between SIGTERM and SIGKILL for a training or processing job: AWS's documented limit.
+pub const STOP_GRACE: Duration = Duration::from_secs(120);
+
+/// Time between SIGTERM and SIGKILL for a model server: AWS's documented limit.
+pub const SERVER_STOP_GRACE: Duration = Duration::from_secs(30);
+
+/// Time a model server has until its first successful `/ping`: AWS's current default of 8 minutes.
+pub const SERVER_START_TIMEOUT: Duration = Duration::from_secs(480);
+
+/// Time a server waits for requests and children after SIGTERM before it exits anyway.
+pub const DRAIN: Duration = Duration::from_secs(20);
+
+/// Page size of List operations when the caller names none, and the largest one accepted.
+pub const LIST_PAGE: usize = 10;
+/// See [`LIST_PAGE`]: AWS's models bound MaxResults by 100.
+pub const LIST_PAGE_MAX: usize = 100;
+
+/// Events in one GetLogEvents page: AWS's documented limit.
+pub const LOG_PAGE_EVENTS: usize = 10_000;
+
+/// Bytes in one GetLogEvents page: AWS's documented limit of 1 MB.
+pub const LOG_PAGE_BYTES: usize = 1 << 20;
+
+/// Data points that GetMetricStatistics may return: AWS's documented limit.
+pub const METRIC_STATISTICS_POINTS: usize = 1_440;
+
+/// Instances of one production variant. Each is a process on this machine.
+pub const INSTANCES_PER_VARIANT: u64 = 16;
+
+/// Age and future of a signature that are accepted: AWS's 15 minutes.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
+
+/// Largest single object or part put in one request: S3's documented 5 GiB.
+pub const PUT_OBJECT_BYTES: u64 = 5 << 30;
+
+/// Files in one model artifact, and their total size, when it is unpacked: bounds for archives
+/// that would fill the disk.
+pub const ARTIFACT_FILES: usize = 100_000;
+/// See [`ARTIFACT_FILES`].
+pub const ARTIFACT_BYTES: u64 = 64 << 30;

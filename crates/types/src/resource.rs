@@ -1,0 +1,49 @@
+//! The resources served, by the nouns AWS uses for them.
+
+/// A kind of SageMaker resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Resource {
+    /// A training job.
+    TrainingJob,
+    /// A processing job.
+    ProcessingJob,
+    /// A model: container image, artifact and environment.
+    Model,
+    /// An endpoint configuration: production variants.
+    EndpointConfig,
+    /// A real-time endpoint.
+    Endpoint,
+}
+
+impl Resource {
+    /// Every kind, in the order of the workflow.
+    pub const ALL: [Self; 5] =
+        [Self::ProcessingJob, Self::TrainingJob, Self::Model, Self::EndpointConfig, Self::Endpoint];
+
+    /// The segment before the name in an ARN; also the kind's key in the metastore.
+    pub const fn arn_segment(self) -> &'static str {
+        match self {
+            Self::TrainingJob => "training-job",
+            Self::ProcessingJob => "processing-job",
+            Self::Model => "model",
+            Self::EndpointConfig => "endpoint-config",
+            Self::Endpoint => "endpoint",
+        }
+    }
+
+    /// The noun for messages, as AWS writes it.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::TrainingJob => "training job",
+            Self::ProcessingJob => "processing job",
+            Self::Model => "model",
+            Self::EndpointConfig => "endpoint configuration",
+            Self::Endpoint => "endpoint",
+        }
+    }
+
+    /// The kind behind a metastore key.
+    pub fn from_segment(segment: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.arn_segment() == segment)
+    }
+}
