@@ -8,10 +8,10 @@ WHERE user_id IN (SELECT user_id FROM user_counts WHERE ratings >= ${min_user_ra
   AND book_id IN (SELECT book_id FROM book_counts WHERE ratings >= ${min_book_ratings});
 
 CREATE TABLE user_index AS
-SELECT user_id, row_number() OVER (ORDER BY user_id) - 1 AS user_ind FROM (SELECT DISTINCT user_id FROM kept);
+SELECT user_id, CAST(row_number() OVER (ORDER BY user_id) AS BIGINT) - 1 AS user_ind FROM (SELECT DISTINCT user_id FROM kept);
 
 CREATE TABLE book_index AS
-SELECT book_id, row_number() OVER (ORDER BY book_id) - 1 AS book_ind FROM (SELECT DISTINCT book_id FROM kept);
+SELECT book_id, CAST(row_number() OVER (ORDER BY book_id) AS BIGINT) - 1 AS book_ind FROM (SELECT DISTINCT book_id FROM kept);
 
 COPY (
     SELECT kept.user_id, kept.book_id, rating, title, user_ind, book_ind

@@ -63,10 +63,13 @@ def test_predictions_have_the_error_that_training_reported(deployed, runtime, tr
 
 
 def test_embeddings(deployed, runtime):
-    answer = runtime.invoke_endpoint(EndpointName=deployed, ContentType="application/json",
-                                     Body=json.dumps({"instances": [{"in0": [1]}, {"in1": [2]}]}))
-    embeddings = [entry["embeddings"] for entry in json.loads(answer["Body"].read())["predictions"]]
-    assert [len(embedding) for embedding in embeddings] == [16, 16]
+    def embeddings(side, ids):
+        answer = runtime.invoke_endpoint(EndpointName=deployed, ContentType="application/json",
+                                         Body=json.dumps({"instances": [{side: [one]} for one in ids]}))
+        return [entry["embeddings"] for entry in json.loads(answer["Body"].read())["predictions"]]
+    first, again, other = embeddings("in0", [1, 1, 2])
+    assert len(first) == 16 and first == again != other
+    assert embeddings("in1", [1])[0] != first
 
 
 @pytest.mark.parametrize(("content_type", "body", "expected"), [

@@ -23,11 +23,6 @@ def all_gone(pids, seconds=10):
         time.sleep(0.05)
 
 
-def long_job(name):
-    return ratings.training_job(name, "bucket", channels=("train",), epochs=100, enc_dim=1024, mini_batch_size=1,
-                                early_stopping_patience=5)
-
-
 def test_a_killed_server_fails_its_running_job_and_keeps_everything_else(fresh_server):
     s3, sagemaker = fresh_server.client("s3"), fresh_server.client("sagemaker")
     s3.create_bucket(Bucket="bucket")
@@ -36,7 +31,7 @@ def test_a_killed_server_fails_its_running_job_and_keeps_everything_else(fresh_s
     done = until(lambda: sagemaker.describe_training_job(TrainingJobName="done"), ("Completed",))
     artifact = done["ModelArtifacts"]["S3ModelArtifacts"]
     deploy(sagemaker, "live", artifact)
-    sagemaker.create_training_job(**long_job("running"))
+    sagemaker.create_training_job(**ratings.long_training_job("running", "bucket"))
     deadline = time.monotonic() + 30
     while sagemaker.describe_training_job(TrainingJobName="running")["SecondaryStatus"] != "Training":
         assert time.monotonic() < deadline
@@ -76,7 +71,7 @@ def test_a_stopped_server_leaves_no_process_and_says_what_became_of_its_job(fres
     s3, sagemaker = fresh_server.client("s3"), fresh_server.client("sagemaker")
     s3.create_bucket(Bucket="bucket")
     ratings.upload(s3, "bucket")
-    sagemaker.create_training_job(**long_job("running"))
+    sagemaker.create_training_job(**ratings.long_training_job("running", "bucket"))
     deadline = time.monotonic() + 30
     while sagemaker.describe_training_job(TrainingJobName="running")["SecondaryStatus"] != "Training":
         assert time.monotonic() < deadline

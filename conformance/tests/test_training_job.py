@@ -87,8 +87,7 @@ def test_lists_filter_sort_and_page(sagemaker, endpoint, s3_bucket, name):
 
 def test_a_job_can_be_stopped(sagemaker, endpoint, s3_bucket, name):
     ratings.upload(endpoint.client("s3"), s3_bucket)
-    request = ratings.training_job(name, s3_bucket, channels=("train",), epochs=100, enc_dim=1024, mini_batch_size=1,
-                                   early_stopping_patience=5)
+    request = ratings.long_training_job(name, s3_bucket)
     sagemaker.create_training_job(**request)
     until(lambda: sagemaker.describe_training_job(TrainingJobName=name), ("InProgress",))
     sagemaker.stop_training_job(TrainingJobName=name)
@@ -101,8 +100,7 @@ def test_a_job_can_be_stopped(sagemaker, endpoint, s3_bucket, name):
 
 def test_a_job_over_its_time_is_stopped(sagemaker, endpoint, s3_bucket, name):
     ratings.upload(endpoint.client("s3"), s3_bucket)
-    request = ratings.training_job(name, s3_bucket, channels=("train",), epochs=100, enc_dim=1024, mini_batch_size=1,
-                                   early_stopping_patience=5)
+    request = ratings.long_training_job(name, s3_bucket)
     request["StoppingCondition"]["MaxRuntimeInSeconds"] = 1
     job = run(sagemaker, request)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded"), job

@@ -8,7 +8,7 @@
 -- Ids are text, so indexes follow the order of text: "1", "10", "100", "2".
 
 -- Ratings with all three values present, under names of our own.
-CREATE TABLE complete AS
+CREATE VIEW complete AS
 SELECT CAST("${user_column}" AS VARCHAR) AS user_id,
        CAST("${item_column}" AS VARCHAR) AS book_id,
        CAST("${rating_column}" AS VARCHAR) AS rating
@@ -50,14 +50,14 @@ SELECT ensure(count(*) >= 10, 'fewer than 10 ratings are left: lower min_user_ra
 FROM kept;
 
 CREATE TABLE user_index AS
-SELECT user_id, row_number() OVER (ORDER BY user_id) - 1 AS user_ind FROM (SELECT DISTINCT user_id FROM kept);
+SELECT user_id, CAST(row_number() OVER (ORDER BY user_id) AS BIGINT) - 1 AS user_ind FROM (SELECT DISTINCT user_id FROM kept);
 
 CREATE TABLE book_index AS
 WITH titles AS (
     SELECT CAST(book_id AS VARCHAR) AS book_id, min(title) AS title FROM books GROUP BY 1
 ),
 numbered AS (
-    SELECT book_id, row_number() OVER (ORDER BY book_id) - 1 AS book_ind FROM (SELECT DISTINCT book_id FROM kept)
+    SELECT book_id, CAST(row_number() OVER (ORDER BY book_id) AS BIGINT) - 1 AS book_ind FROM (SELECT DISTINCT book_id FROM kept)
 )
 SELECT numbered.book_id, book_ind, coalesce(title, concat('book ', numbered.book_id)) AS title
 FROM numbered LEFT JOIN titles ON numbered.book_id = titles.book_id;
@@ -65,7 +65,9 @@ FROM numbered LEFT JOIN titles ON numbered.book_id = titles.book_id;
 -- A shuffle that depends on the seed and the ids only, and 80, 10 and 10 percent of it.
 CREATE TABLE placed AS
 SELECT kept.user_id, kept.book_id, rating, title, user_ind, book_ind,
-       row_number() OVER (ORDER BY seeded_random(${seed}, kept.user_id, kept.book_id), kept.user_id, kept.book_id, rating) AS place
+       CAST(row_number() OVER (
+           ORDER BY seeded_random(${seed}, kept.user_id, kept.book_id), kept.user_id, kept.book_id, rating
+       ) AS BIGINT) AS place
 FROM kept
 JOIN user_index ON kept.user_id = user_index.user_id
 JOIN book_index ON kept.book_id = book_index.book_id;

@@ -1,5 +1,6 @@
 //! One request from bytes to bytes: recognise, read, verify, decode, validate, carry out, encode.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -48,7 +49,12 @@ struct Asked {
 
 impl ApiServer {
     /// Answers a request whose target was recognised.
-    pub async fn handle(&self, target: Target, request: Request) -> Response {
+    pub fn handle(&self, target: Target, request: Request) -> Pin<Box<dyn Future<Output = Response> + Send + '_>> {
+        // Boxed so that the operations' code is generated in this crate, not anew in its callers.
+        Box::pin(self.answer(target, request))
+    }
+
+    async fn answer(&self, target: Target, request: Request) -> Response {
         match target {
             Target::S3 | Target::Invoke(_) => self.s3.handle(request).await,
             Target::Json { service, operation } => {

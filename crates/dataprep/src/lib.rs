@@ -25,6 +25,7 @@ mod session;
 
 use std::io::Write;
 use std::path::Path;
+use std::pin::Pin;
 use std::time::Instant;
 
 pub use crate::failure::{FailureKind, PrepareFailure};
@@ -52,16 +53,19 @@ const MESSAGE_BYTES: usize = 1024;
 ///
 /// [`FailureKind::Client`] when the script, the arguments or the data are at fault, [`FailureKind::Internal`] when
 /// the machine is. The text of the failure is then also in `output/message` below the root.
-pub async fn run(
-    root: &Path,
-    arguments: &[String],
-    stdout: &mut (dyn Write + Send),
-) -> Result<(), PrepareFailure> {
-    let outcome = prepare(root, arguments, stdout).await;
-    if let Err(failure) = &outcome {
-        leave_message(root, failure);
-    }
-    outcome
+pub fn run<'a>(
+    root: &'a Path,
+    arguments: &'a [String],
+    stdout: &'a mut (dyn Write + Send),
+) -> Pin<Box<dyn Future<Output = Result<(), PrepareFailure>> + 'a>> {
+    // Boxed so that the query engine's code is generated in this crate, not anew in every caller.
+    Box::pin(async move {
+        let outcome = prepare(root, arguments, stdout).await;
+        if let Err(failure) = &outcome {
+            leave_message(root, failure);
+        }
+        outcome
+    })
 }
 
 async fn prepare(

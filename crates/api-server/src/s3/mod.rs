@@ -169,3 +169,70 @@ fn complete(mut answer: s3s::HttpResponse, request_id: &str) -> Response {
     }
     answer.map(Body::new)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+    use sagebrush_auth::SecretKey;
+
+    struct NoKeys;
+
+    impl KeyRing for NoKeys {
+        fn secret(&self, _: &str) -> Option<SecretKey> {
+            None
+        }
+    }
+
+    async fn answer(request: http::request::Builder, body: Body) -> (StatusCode, HeaderMap, String) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = ObjectStore::open(folder.path()).await.expect("a store");
+        let front = service(store, Arc::new(NoKeys), "123456789012".into(), "us-east-1".into());
+        let answer = front.handle(request.body(body).expect("a request")).await;
+        let (parts, body) = answer.into_parts();
+        let text = body.collect().await.expect("a body").to_bytes();
+        (parts.status, parts.headers, String::from_utf8_lossy(&text).into_owned())
+    }
+
+    #[tokio::test]
+    async fn what_is_not_signed_is_refused_with_a_message_and_an_identifier() {
+        let requests = [
+            ("GET", "/bucket/key", Body::empty()),
+            ("PUT", "/bucket/key", Body::from("small")),
+            ("POST", "/bucket?delete", Body::from("<Delete/>")),
+        ];
+        for (method, path, body) in requests {
+            let (status, headers, text) = answer(Request::builder().method(method).uri(path), body).await;
+            assert_eq!(status, StatusCode::FORBIDDEN, "{text}");
+            assert!(text.contains("<Code>AccessDenied</Code>"));
+            assert!(text.contains("<Message>Access Denied"));
+            let id = headers["x-amz-request-id"].to_str().expect("text");
+            assert!(text.contains(&format!("<RequestId>{id}</RequestId>")));
+            assert!(!headers.contains_key(CONNECTION));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_without_reading_a_large_body_closes_the_connection() {
+        let request = Request::builder().method("PUT").uri("/bucket/key");
+        let (status, headers, _) = answer(request, Body::from(vec![0; 4 << 20])).await;
+        assert_eq!(status, StatusCode::FORBIDDEN);
+        assert_eq!(headers[CONNECTION], "close");
+    }
+
+    #[tokio::test]
+    async fn unknown_keys_and_replayable_signatures_are_refused() {
+        let presigned = "/bucket/key?AWSAccessKeyId=NOBODY&Signature=c2ln&Expires=99999999999";
+        let (status, _, text) = answer(Request::builder().uri(presigned), Body::empty()).await;
+        assert_eq!(status, StatusCode::FORBIDDEN);
+        assert!(text.contains("InvalidAccessKeyId"), "{text}");
+        let form = Request::builder()
+            .method("POST")
+            .uri("/bucket")
+            .header(CONTENT_TYPE, "multipart/form-data; boundary=b");
+        let body = "--b\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nk\r\n--b\r\n\
+            Content-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n";
+        let (status, _, text) = answer(form, Body::from(body)).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{text}");
+    }
+}

@@ -76,6 +76,8 @@ impl Session {
         let mut config = SessionConfig::new().with_target_partitions(threads).with_information_schema(true);
         let options = config.options_mut();
         options.execution.parquet.compression = Some("snappy".to_owned());
+        // Without this library's own type hints every reader sees plain strings, old ones included.
+        options.execution.parquet.skip_arrow_metadata = true;
         let context = SessionContext::new_with_config_rt(config, runtime);
         context.register_udf(seeded_random());
         context.register_udf(ensure::ensure());

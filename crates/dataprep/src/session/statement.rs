@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
-use datafusion::arrow::datatypes::UInt64Type;
+use datafusion::arrow::datatypes::{Schema, SchemaRef, UInt64Type};
 use datafusion::catalog::MemTable;
 use datafusion::common::Result;
 use datafusion::common::runtime::JoinSet;
@@ -161,8 +161,8 @@ impl Session {
         let state = self.context.state();
         let plan = state.optimize(&table.input)?;
         let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
-        let schema = Arc::clone(table.input.schema().inner());
-        let (parts, memory) = self.keep(physical).await?;
+        let schema = kept_schema(table.input.schema().inner(), &physical.schema());
+        let (parts, memory) = self.keep(physical, &schema).await?;
         let rows: usize = parts.iter().flatten().map(RecordBatch::num_rows).sum();
         let kept = MemTable::try_new(schema, parts)?
             .with_constraints(table.constraints)
@@ -177,20 +177,24 @@ impl Session {
     }
 
     /// Runs a plan, all parts at once, and keeps what they give in memory.
-    async fn keep(&self, plan: Arc<dyn ExecutionPlan>) -> Result<(Vec<Vec<RecordBatch>>, MemoryReservation)> {
+    async fn keep(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        schema: &SchemaRef,
+    ) -> Result<(Vec<Vec<RecordBatch>>, MemoryReservation)> {
         let memory = Arc::new(self.tables.new_empty());
         let context = self.context.task_ctx();
         let mut running = JoinSet::new();
         let parts = plan.output_partitioning().partition_count();
         for part in 0..parts {
             let mut stream = plan.execute(part, Arc::clone(&context))?;
-            let memory = Arc::clone(&memory);
+            let (memory, schema) = (Arc::clone(&memory), Arc::clone(schema));
             running.spawn(async move {
                 let mut batches = Vec::new();
                 while let Some(batch) = stream.next().await {
                     let batch = batch?;
                     memory.try_grow(batch.get_array_memory_size())?;
-                    batches.push(batch);
+                    batches.push(RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec())?);
                 }
                 Ok::<_, DataFusionError>((part, batches))
             });
@@ -208,4 +212,14 @@ impl Session {
         memory.free();
         Ok((kept, total))
     }
+}
+
+/// The columns of a table made from a query: of the types the plan gives (coercions may have changed what the
+/// statement promised), and never null where the statement says so.
+fn kept_schema(stated: &SchemaRef, planned: &SchemaRef) -> SchemaRef {
+    let fields = planned.fields().iter().enumerate().map(|(index, field)| {
+        let nullable = stated.fields().get(index).is_none_or(|stated| stated.is_nullable());
+        field.as_ref().clone().with_nullable(nullable)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

@@ -16,12 +16,21 @@ const PERIOD: Duration = Duration::from_millis(50);
 /// More processes than one server starts; a bound on the walk.
 const PROCESSES_LIMIT: usize = 1_000;
 
-#[derive(Default)]
 struct Peaks {
+    process: u32,
     stop: AtomicBool,
     total: AtomicU64,
     step: AtomicU64,
     single: AtomicU64,
+}
+
+impl Peaks {
+    fn take(&self) {
+        let sample = sample(Path::new("/proc"), self.process);
+        self.total.fetch_max(sample.resident, Ordering::Relaxed);
+        self.step.fetch_max(sample.resident, Ordering::Relaxed);
+        self.single.fetch_max(sample.largest_peak, Ordering::Relaxed);
+    }
 }
 
 /// Samples until it is dropped.
@@ -33,18 +42,19 @@ pub(super) struct MemorySampler {
 impl MemorySampler {
     /// Begins to sample `process` and what runs under it.
     pub(super) fn start(process: u32) -> Self {
-        let peaks = Arc::new(Peaks::default());
+        let peaks = Arc::new(Peaks {
+            process,
+            stop: AtomicBool::new(false),
+            total: AtomicU64::new(0),
+            step: AtomicU64::new(0),
+            single: AtomicU64::new(0),
+        });
         let shared = Arc::clone(&peaks);
         let thread = std::thread::Builder::new()
             .name("memory-sampler".to_owned())
             .spawn(move || {
                 while !shared.stop.load(Ordering::Relaxed) {
-                    let sample = sample(Path::new("/proc"), process);
-                    shared.total.fetch_max(sample.resident, Ordering::Relaxed);
-                    shared.step.fetch_max(sample.resident, Ordering::Relaxed);
-                    shared
-                        .single
-                        .fetch_max(sample.largest_peak, Ordering::Relaxed);
+                    shared.take();
                     std::thread::sleep(PERIOD);
                 }
             })
@@ -54,6 +64,8 @@ impl MemorySampler {
 
     /// The peak in bytes since the last call, and begins a new stretch; `None` where it cannot be measured.
     pub(super) fn end_step(&self) -> Option<u64> {
+        // A step may be shorter than the period.
+        self.peaks.take();
         Some(self.peaks.step.swap(0, Ordering::Relaxed)).filter(|bytes| *bytes > 0)
     }
 
@@ -106,11 +118,7 @@ fn sample(proc: &Path, root: u32) -> Sample {
         };
         for thread in threads.flatten() {
             if let Ok(children) = fs::read_to_string(thread.path().join("children")) {
-                waiting.extend(
-                    children
-                        .split_whitespace()
-                        .filter_map(|id| id.parse::<u32>().ok()),
-                );
+                waiting.extend(children.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
             }
         }
     }
@@ -147,13 +155,7 @@ mod tests {
         process(proc, 4, 40, 41, "");
         process(proc, 5, 500, 500, "");
         // 3 has ended meanwhile.
-        assert_eq!(
-            sample(proc, 1),
-            Sample {
-                resident: 70 * 1024,
-                largest_peak: 90 * 1024
-            }
-        );
+        assert_eq!(sample(proc, 1), Sample { resident: 70 * 1024, largest_peak: 90 * 1024 });
         assert_eq!(sample(proc, 77), Sample::default());
     }
 }
