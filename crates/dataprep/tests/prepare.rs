@@ -11,6 +11,9 @@ use sagebrush_dataprep::{FailureKind, PrepareFailure, SeedHash};
 
 const SCRIPT: &str = include_str!("../../../examples/goodbooks/prepare.sql");
 
+/// Input files, script, arguments, and what the message must say.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a [&'a str], &'a str);
+
 /// Runs a script in a fresh root and gives the root, the log and the outcome.
 async fn run(
     files: &[(&str, &str)],
@@ -207,7 +210,7 @@ async fn the_same_seed_gives_the_same_files_and_parquet_is_read_back() {
     fs::create_dir_all(next.path().join("processing/input/code")).unwrap();
     fs::rename(one.path().join("processing/output/bookratings"), next.path().join("processing/input/again"))
         .unwrap();
-    let script = "COPY (SELECT split, count(*) AS n, min(CAST(user_ind AS INT)) AS first FROM again GROUP BY split ORDER BY split)
+    let script = "COPY (SELECT split, count(*) AS n, count(title) AS titles FROM again GROUP BY split ORDER BY split)
                   TO '/opt/ml/processing/output/counts.csv' STORED AS CSV OPTIONS ('format.has_header' 'true')";
     fs::write(next.path().join("processing/input/code/a.sql"), script).unwrap();
     let (log, outcome) = run_in(next.path(), &[]).await;
@@ -219,14 +222,17 @@ async fn the_same_seed_gives_the_same_files_and_parquet_is_read_back() {
         .collect();
     assert_eq!(
         counts,
-        format!("split,n,first\ntest,{},0\ntrain,{},0\nvalidation,{},0\n", sizes[0], sizes[1], sizes[2])
+        format!(
+            "split,n,titles\ntest,{0},{0}\ntrain,{1},{1}\nvalidation,{2},{2}\n",
+            sizes[0], sizes[1], sizes[2]
+        )
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_user_got_wrong_is_said() {
     let good = [("t/a.csv", "a,b\n1,2\n")];
-    let cases: &[(&[(&str, &str)], &str, &[&str], &str)] = &[
+    let cases: &[Case<'_>] = &[
         (&good, "SELECT 1;\nSELEC 2", &[], "statement 2 (line 2)"),
         (&good, "SELECT a\nFROM t\nWHERE )", &[], "Line: 3"),
         (&good, "SELECT nothing FROM t", &[], "nothing"),

@@ -124,7 +124,7 @@ fn model_error(variant: &str, status: StatusCode, text: &str) -> ErrorShape {
 
 fn model_error_shape(message: String, status: u16, text: String) -> ErrorShape {
     let mut error = ErrorShape::new("ModelError", StatusCode::FAILED_DEPENDENCY, message);
-    error.members.insert("OriginalStatusCode".into(), json!(status));
-    error.members.insert("OriginalMessage".into(), json!(text));
+    error.members.push(("OriginalStatusCode".into(), json!(status)));
+    error.members.push(("OriginalMessage".into(), json!(text)));
     error
 }

@@ -48,13 +48,13 @@ pub struct ErrorShape {
     /// What was wrong, where, and what to do.
     pub message: String,
     /// Further members of the error's structure.
-    pub members: serde_json::Map<String, serde_json::Value>,
+    pub members: Vec<(String, serde_json::Value)>,
 }
 
 impl ErrorShape {
     /// An error without further members.
     pub fn new(code: &str, status: StatusCode, message: impl Into<String>) -> Self {
-        Self { code: code.into(), status, message: message.into(), members: serde_json::Map::new() }
+        Self { code: code.into(), status, message: message.into(), members: Vec::new() }
     }
 
     /// The error in a protocol's shape.
@@ -102,9 +102,9 @@ impl ErrorShape {
     }
 }
 
-fn merge(body: &mut serde_json::Value, members: &serde_json::Map<String, serde_json::Value>) {
+fn merge(body: &mut serde_json::Value, members: &[(String, serde_json::Value)]) {
     if let Some(object) = body.as_object_mut() {
-        object.extend(members.iter().map(|(name, value)| (name.clone(), value.clone())));
+        object.extend(members.iter().cloned());
     }
 }
 
