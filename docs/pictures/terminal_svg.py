@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Turns the plain output of `sagebrush quickstart` into the picture of a terminal, as SVG without fonts or scripts.
 
-    sagebrush quickstart --sample > run.txt
-    python terminal_svg.py "sagebrush quickstart --sample" < run.txt > quickstart.svg
+    sagebrush quickstart --data-dir data > run.txt
+    python terminal_svg.py "sagebrush quickstart --data-dir data" < run.txt > quickstart.svg
 """
 
 import html

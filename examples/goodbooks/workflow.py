@@ -34,23 +34,22 @@ SHAPE = {
     "enc1_max_seq_len": "1",
     "output_layer": "mean_squared_error",
     "bucket_width": "0",
-    "optimizer": "adam",
 }
 # Regularised: the quickstart's settings, chosen on validation data only.
 REGULARISED = {
-    "enc_dim": "64",
+    "optimizer": "adagrad",
+    "enc_dim": "256",
     "comparator_list": "hadamard, concat",
     "mlp_layers": "0",
-    "dropout": "0",
-    "weight_decay": "0.0003",
-    "learning_rate": "0.002",
-    "mini_batch_size": "256",
-    "epochs": "30",
-    "early_stopping_patience": "3",
-    "early_stopping_tolerance": "0.0001",
+    "dropout": "0.65",
+    "learning_rate": "0.1",
+    "mini_batch_size": "32",
+    "early_stopping_patience": "5",
+    "early_stopping_tolerance": "0.00001",
 }
 # The chapter's own settings, which overfit.
 CHAPTER = {
+    "optimizer": "adam",
     "enc_dim": "1024",
     "comparator_list": "hadamard, concat, abs_diff",
     "mlp_layers": "1",
@@ -64,6 +63,18 @@ CHAPTER = {
     "early_stopping_patience": "2",
     "early_stopping_tolerance": "0.01",
 }
+
+
+def scaled(records):
+    """The regularised settings that depend on the number of training records.
+
+    Weight decay acts on a row of the tables in every batch, the data only in the batches that hold it, so the same
+    strength per row needs a weight decay inverse to the records.
+    """
+    return {
+        "weight_decay": f"{min(1, max(1e-6, 20 / records)):.6f}",
+        "epochs": str(min(100, max(25, 35_000_000 // records))),
+    }
 
 
 def arguments():
@@ -205,8 +216,9 @@ class Workflow:
         for row in self.lines("prepared/summary/"):
             print(f"{row['step']:<14}{row['ratings']:>12,}{row['users']:>10,}{row['books']:>10,}")
 
-    def train(self, options, users, books):
-        hyperparameters = dict(SHAPE, **(CHAPTER if options.chapter_settings else REGULARISED))
+    def train(self, options, users, books, records):
+        settings = CHAPTER if options.chapter_settings else dict(REGULARISED, **scaled(records))
+        hyperparameters = dict(SHAPE, **settings)
         hyperparameters.update(enc0_vocab_size=str(max(users, 2)), enc1_vocab_size=str(max(books, 2)))
         hyperparameters.update(pair.split("=", 1) for pair in options.hyperparameter)
         name = self.name("train")
@@ -336,7 +348,12 @@ class Workflow:
 
 
 def fail(name, status, *reasons):
-    sys.exit(f"{name} ended as {status}: " + " ".join(reason for reason in reasons if reason))
+    told = []
+    for reason in reasons:
+        # A failure's reason may quote the exit message already.
+        if reason and not any(reason in earlier for earlier in told):
+            told.append(reason)
+    sys.exit(f"{name} ended as {status}: " + " ".join(told))
 
 
 def batches(records, size):
@@ -394,7 +411,7 @@ def main():
         )
     everything = list(itertools.chain(train, validation, test))
     users, books = (max(record[side] for record in everything) + 1 for side in (0, 1))
-    artifact = run.timed("train", run.train, options, users, books)
+    artifact = run.timed("train", run.train, options, users, books, len(train))
     endpoint = run.timed("deploy", run.deploy, artifact)
     scores = run.timed("score", run.predict, endpoint, test)
     errors = baselines(train, validation, test)

@@ -39,7 +39,12 @@ pub fn write() -> Result<()> {
         let facts = facts(service, &model, &real)?;
         let path = root.join(format!("models/{service}.json"));
         fs::write(&path, serde_json::to_string_pretty(&facts)? + "\n")?;
-        println!("{}: {} operations, {} shapes", path.display(), real.len(), facts["shapes"].as_object().map_or(0, Map::len));
+        println!(
+            "{}: {} operations, {} shapes",
+            path.display(),
+            real.len(),
+            facts["shapes"].as_object().map_or(0, Map::len)
+        );
     }
     fs::write(root.join("docs/compatibility.md"), page)?;
     Ok(())
@@ -80,7 +85,16 @@ fn fetch(version: &str) -> Result<PathBuf> {
             }
             Ok(())
         };
-        python(&["-m", "pip", "download", "--quiet", "--no-deps", "--dest", ".", &format!("botocore=={version}")])?;
+        python(&[
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--dest",
+            ".",
+            &format!("botocore=={version}"),
+        ])?;
         python(&["-m", "zipfile", "-e", &format!("botocore-{version}-py3-none-any.whl"), "."])?;
     }
     Ok(folder.join("botocore/data"))
@@ -104,8 +118,7 @@ fn facts(service: &str, model: &Value, real: &BTreeSet<String>) -> Result<Value>
     let mut served = BTreeMap::new();
     let mut reached = BTreeSet::new();
     for name in real {
-        let operation =
-            operations.get(name).with_context(|| format!("{service} has no operation {name}"))?;
+        let operation = operations.get(name).with_context(|| format!("{service} has no operation {name}"))?;
         let mut fact = Map::new();
         for side in ["input", "output"] {
             if let Some(shape) = operation[side]["shape"].as_str() {

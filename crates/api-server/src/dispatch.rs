@@ -21,8 +21,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::body::{self, BodyFailure};
-use crate::operations::{Call, call};
 use crate::error;
+use crate::operations::{Call, call};
 use crate::s3::S3FrontDoor;
 
 /// The control API's front door: SageMaker, CloudWatch Logs, CloudWatch, STS and S3.
@@ -49,7 +49,11 @@ struct Asked {
 
 impl ApiServer {
     /// Answers a request whose target was recognised.
-    pub fn handle(&self, target: Target, request: Request) -> Pin<Box<dyn Future<Output = Response> + Send + '_>> {
+    pub fn handle(
+        &self,
+        target: Target,
+        request: Request,
+    ) -> Pin<Box<dyn Future<Output = Response> + Send + '_>> {
         // Boxed so that the operations' code is generated in this crate, not anew in its callers.
         Box::pin(self.answer(target, request))
     }

@@ -59,7 +59,9 @@ pub fn of_auth(protocol: Protocol, failure: &AuthFailure) -> ErrorShape {
 /// An operation that is not performed here.
 pub fn unknown_operation(name: &str, known_to_aws: bool) -> ErrorShape {
     let message = if known_to_aws {
-        format!("The operation {name} is not performed by this server. docs/compatibility.md lists those that are.")
+        format!(
+            "The operation {name} is not performed by this server. docs/compatibility.md lists those that are."
+        )
     } else {
         format!("The operation or service {name} is unknown.")
     };

@@ -36,7 +36,8 @@ pub struct CanonicalRequest<'a> {
 impl CanonicalRequest<'_> {
     /// The canonical request's text, or the name of a signed header that is missing.
     pub fn text(&self) -> Result<String, String> {
-        let mut text = format!("{}\n{}\n{}\n", self.method, self.canonical_path(), canonical_query(self.query));
+        let mut text =
+            format!("{}\n{}\n{}\n", self.method, self.canonical_path(), canonical_query(self.query));
         for name in self.signed_headers {
             let mut values = self.headers.get_all(*name).iter().peekable();
             if values.peek().is_none() {
@@ -126,8 +127,7 @@ pub fn signature(
     service: &str,
 ) -> [u8; 32] {
     let scope = format!("{date}/{region}/{service}/aws4_request");
-    let to_sign =
-        format!("AWS4-HMAC-SHA256\n{date_time}\n{scope}\n{}", sha256_hex(canonical.as_bytes()));
+    let to_sign = format!("AWS4-HMAC-SHA256\n{date_time}\n{scope}\n{}", sha256_hex(canonical.as_bytes()));
     let mut key = hmac(format!("AWS4{secret}").as_bytes(), date.as_bytes());
     for part in [region, service, "aws4_request"] {
         key = hmac(&key, part.as_bytes());

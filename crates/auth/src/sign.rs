@@ -40,7 +40,8 @@ pub fn sign_request(
         .map_err(|_| incomplete("the time cannot be written"))?;
     let date = &date_time[..8];
     let authority = parts.uri.authority().ok_or_else(|| incomplete("the address has no host"))?;
-    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| incomplete("the host cannot be sent"))?;
+    let host =
+        HeaderValue::from_str(authority.as_str()).map_err(|_| incomplete("the host cannot be sent"))?;
     parts.headers.entry(http::header::HOST).or_insert(host);
     let hash = match payload {
         Payload::Bytes(bytes) => sha256_hex(bytes),
@@ -70,8 +71,7 @@ pub fn sign_request(
     }
     .text()
     .map_err(|name| AuthFailure::Incomplete(format!("the header '{name}' is missing")))?;
-    let signature =
-        signature(key.secret.expose(), &canonical, &date_time, date, region, service);
+    let signature = signature(key.secret.expose(), &canonical, &date_time, date, region, service);
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential={}/{date}/{region}/{service}/aws4_request, SignedHeaders={}, Signature={}",
         key.id,

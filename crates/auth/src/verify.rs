@@ -204,7 +204,10 @@ mod tests {
     const SKEW: std::time::Duration = std::time::Duration::from_secs(900);
 
     fn key() -> AccessKey {
-        AccessKey { id: "AKIDEXAMPLE".into(), secret: SecretKey::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into()) }
+        AccessKey {
+            id: "AKIDEXAMPLE".into(),
+            secret: SecretKey::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into()),
+        }
     }
 
     fn now() -> OffsetDateTime {
@@ -224,7 +227,12 @@ mod tests {
         parts
     }
 
-    fn check(parts: &Parts, body: &[u8], keys: &dyn KeyRing, at: OffsetDateTime) -> Result<Caller, AuthFailure> {
+    fn check(
+        parts: &Parts,
+        body: &[u8],
+        keys: &dyn KeyRing,
+        at: OffsetDateTime,
+    ) -> Result<Caller, AuthFailure> {
         Signed::parse(&parts.headers)?.verify(parts, &sha256_hex(body), keys, at, SKEW)
     }
 

@@ -59,7 +59,8 @@ impl ControlPlane {
     pub(crate) fn built_in(&self, field: &str, image: &str, task: Task) -> Outcome<&BuiltIn> {
         let able = |built_in: &&BuiltIn| built_in.arguments(task).is_some();
         let all = &self.shared.settings.built_ins;
-        if let Some(found) = all.iter().find(|built_in| built_in.repository == repository(image)).filter(able) {
+        if let Some(found) = all.iter().find(|built_in| built_in.repository == repository(image)).filter(able)
+        {
             return Ok(found);
         }
         let verb = match task {

@@ -183,11 +183,8 @@ impl ControlPlane {
         let limit = request.limit.unwrap_or(LOG_PAGE_EVENTS).clamp(1, LOG_PAGE_EVENTS);
         let times = request.start_time.unwrap_or(0)..request.end_time.unwrap_or(i64::MAX);
         let place = request.next_token.as_deref().map(place).transpose()?;
-        let (forward, from) = place.unwrap_or(if request.start_from_head {
-            (true, 0)
-        } else {
-            (false, found.lines)
-        });
+        let (forward, from) =
+            place.unwrap_or(if request.start_from_head { (true, 0) } else { (false, found.lines) });
         let store = self.store();
         let events = if forward {
             store.log_events(&scope.region, group, stream, from, times, limit).await
@@ -219,7 +216,8 @@ impl ControlPlane {
         self.check_group(scope, group).await?;
         let terms = terms(request.filter_pattern.as_deref().unwrap_or_default())?;
         let limit = request.limit.unwrap_or(LOG_PAGE_EVENTS).clamp(1, LOG_PAGE_EVENTS);
-        let times = request.start_time.unwrap_or(0)..request.end_time.map_or(i64::MAX, |end| end.saturating_add(1));
+        let times =
+            request.start_time.unwrap_or(0)..request.end_time.map_or(i64::MAX, |end| end.saturating_add(1));
         let (mut from_stream, mut from) = match &request.next_token {
             None => (String::new(), 0),
             Some(token) => filter_place(token)?,
@@ -230,7 +228,8 @@ impl ControlPlane {
             .log_streams(&scope.region, group, &prefix, "", LOG_PAGE_EVENTS)
             .await
             .map_err(failure::of_metastore)?;
-        let chosen = |name: &String| request.log_stream_names.is_empty() || request.log_stream_names.contains(name);
+        let chosen =
+            |name: &String| request.log_stream_names.is_empty() || request.log_stream_names.contains(name);
         let mut found = Vec::new();
         let mut next = None;
         for stream in streams.iter().map(|stream| &stream.name).filter(|name| chosen(name)) {
@@ -309,7 +308,9 @@ fn filter_place(token: &str) -> Outcome<(String, i64)> {
 
 /// The terms of a filter pattern: words and quoted phrases that must all occur.
 fn terms(pattern: &str) -> Outcome<Vec<String>> {
-    if pattern.contains(['[', '{', '?']) || pattern.split_whitespace().any(|word| word.starts_with(['-', '%'])) {
+    if pattern.contains(['[', '{', '?'])
+        || pattern.split_whitespace().any(|word| word.starts_with(['-', '%']))
+    {
         return Err(Failure::unsupported(
             "filterPattern: only words and quoted phrases that must all occur are supported.",
         ));

@@ -149,7 +149,10 @@ fn times(start: &Value, end: &Value) -> Outcome<std::ops::Range<i64>> {
 }
 
 fn check_period(period: i64) -> Outcome<()> {
-    if period < 1 || (period >= 60 && period % 60 != 0) || (period < 60 && ![1, 5, 10, 20, 30].contains(&period)) {
+    if period < 1
+        || (period >= 60 && period % 60 != 0)
+        || (period < 60 && ![1, 5, 10, 20, 30].contains(&period))
+    {
         return Err(Failure::invalid(format!(
             "The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60, not {period}."
         )));
@@ -226,7 +229,10 @@ impl ControlPlane {
             let mut points = Vec::new();
             for (start, summary) in &summaries {
                 let value = summary.get(&stat.stat).ok_or_else(|| {
-                    Failure::unsupported(format!("Stat: '{}' is not supported; use SampleCount, Sum, Average, Minimum or Maximum.", stat.stat))
+                    Failure::unsupported(format!(
+                        "Stat: '{}' is not supported; use SampleCount, Sum, Average, Minimum or Maximum.",
+                        stat.stat
+                    ))
                 })?;
                 points.push((*start, value));
             }
@@ -253,7 +259,9 @@ impl ControlPlane {
         let request: ListMetrics = request::decode("ListMetrics", document)?;
         let after = match &request.next_token {
             None => 0,
-            Some(token) => token.parse().map_err(|_| Failure::invalid("NextToken: the token was not issued by ListMetrics."))?,
+            Some(token) => token
+                .parse()
+                .map_err(|_| Failure::invalid("NextToken: the token was not issued by ListMetrics."))?,
         };
         let found = self
             .store()

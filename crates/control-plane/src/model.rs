@@ -68,7 +68,9 @@ impl ControlPlane {
                 return Err(Failure::invalid("Give either PrimaryContainer or Containers, not both."));
             }
             (None, _) => {
-                return Err(Failure::unsupported("Containers: pipelines of several containers are not supported."));
+                return Err(Failure::unsupported(
+                    "Containers: pipelines of several containers are not supported.",
+                ));
             }
         };
         refuse_if(

@@ -11,7 +11,10 @@ use sagebrush_metastore::OpenWorkflow;
 use sagebrush_runner::{ProcessRun, kill_leftover};
 use sagebrush_types::{Failure, Outcome, Resource};
 
-use crate::{ControlPlane, endpoint, failure, processing_job, training_job};
+use crate::processing_job::CreateProcessingJob;
+use crate::training_job::CreateTrainingJob;
+use crate::workflow::job;
+use crate::{ControlPlane, endpoint, failure};
 
 /// The reason of a job whose server went away.
 pub const INTERRUPTED: &str = "InternalServerError: The server stopped while the job was running. Its work is lost; create the job again.";
@@ -33,8 +36,8 @@ impl ControlPlane {
         for OpenWorkflow { key, step } in open {
             tracing::info!(resource = %key, step, "going on after a restart");
             match key.kind {
-                Resource::TrainingJob => training_job::resume(self, key, step).await,
-                Resource::ProcessingJob => processing_job::resume(self, key, step).await,
+                Resource::TrainingJob => job::resume::<CreateTrainingJob>(self, key, step).await,
+                Resource::ProcessingJob => job::resume::<CreateProcessingJob>(self, key, step).await,
                 Resource::Endpoint => endpoint::resume(self, key, step).await,
                 Resource::Model | Resource::EndpointConfig => {}
             }

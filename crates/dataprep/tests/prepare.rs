@@ -317,7 +317,7 @@ async fn links_out_of_the_root_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn inputs_of_every_kind_become_tables_and_large_ones_are_streamed() {
+async fn inputs_of_every_kind_become_tables_and_large_ones_go_to_disk() {
     let mut large = String::from("id,text\n");
     for row in 0..400_000 {
         large.push_str(&format!("{row},some text that is long enough to matter {}\n", row % 1000));
@@ -329,6 +329,9 @@ async fn inputs_of_every_kind_become_tables_and_large_ones_are_streamed() {
     ];
     let script = "SELECT b FROM t; SELECT sum(id) AS total FROM events;
                   SELECT count(*) AS n, count(DISTINCT text) AS d FROM large;
+                  CREATE TABLE copied AS SELECT large.*, id AS again, n FROM large CROSS JOIN (VALUES (1), (2), (3)) AS v(n);
+                  SELECT count(*) AS copies, max(CAST(again AS INT)) AS top FROM copied;
+                  DROP TABLE copied;
                   CREATE TABLE grouped AS SELECT text, max(id) AS top FROM large GROUP BY text;
                   INSERT INTO grouped VALUES ('x', 'y');
                   SELECT * FROM grouped ORDER BY text";
@@ -337,10 +340,12 @@ async fn inputs_of_every_kind_become_tables_and_large_ones_are_streamed() {
     for part in [
         "table t: 1 row;",
         "table events: 2 rows; JSON lines",
-        "table large: too large to keep in memory",
+        "table large: 400,000 rows on disk",
         "  2,5",
         "  3.5",
         "  400000 | 1000",
+        "CREATE TABLE copied on disk: 1,200,000 rows",
+        "  1200000 | 399999",
         "CREATE TABLE grouped: 1,000 rows",
         "INSERT INTO grouped: 1 row",
         "SELECT: 1,001 rows",

@@ -1,8 +1,8 @@
 //! Random identifiers and secrets from the operating system's generator.
 
 use rand::RngCore;
-use rand::rngs::OsRng;
 use rand::TryRngCore;
+use rand::rngs::OsRng;
 
 /// `2 * bytes` lower-case hexadecimal digits.
 pub fn random_hex(bytes: usize) -> String {

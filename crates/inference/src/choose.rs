@@ -9,14 +9,19 @@ use sagebrush_types::{EndpointRoute, VariantRoute};
 use sagebrush_wire::ErrorShape;
 
 /// The variant named in the header, or one drawn by weight.
-pub fn variant<'a>(route: &'a EndpointRoute, target: Option<&HeaderValue>) -> Result<&'a VariantRoute, ErrorShape> {
+pub fn variant<'a>(
+    route: &'a EndpointRoute,
+    target: Option<&HeaderValue>,
+) -> Result<&'a VariantRoute, ErrorShape> {
     if let Some(target) = target {
         let name = String::from_utf8_lossy(target.as_bytes());
         return route.variants.iter().find(|variant| variant.name == name).ok_or_else(|| {
             ErrorShape::new(
                 "ValidationError",
                 StatusCode::BAD_REQUEST,
-                format!("Variant {name} was not found in the endpoint. Check the TargetVariant of the request."),
+                format!(
+                    "Variant {name} was not found in the endpoint. Check the TargetVariant of the request."
+                ),
             )
         });
     }
@@ -32,7 +37,11 @@ pub fn variant<'a>(route: &'a EndpointRoute, target: Option<&HeaderValue>) -> Re
         draw -= variant.weight;
     }
     last.ok_or_else(|| {
-        ErrorShape::new("ServiceUnavailable", StatusCode::SERVICE_UNAVAILABLE, "The endpoint has no variant to serve.")
+        ErrorShape::new(
+            "ServiceUnavailable",
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The endpoint has no variant to serve.",
+        )
     })
 }
 

@@ -33,7 +33,8 @@ impl Forwarder {
     /// A forwarder without connections.
     pub fn new() -> Self {
         // Without TLS and proxies nothing here can fail; the default client behaves the same.
-        let client = reqwest::Client::builder().no_proxy().timeout(INVOKE_TIMEOUT).build().unwrap_or_default();
+        let client =
+            reqwest::Client::builder().no_proxy().timeout(INVOKE_TIMEOUT).build().unwrap_or_default();
         Self { client }
     }
 
@@ -52,17 +53,16 @@ impl Forwarder {
                 passed.insert(HeaderName::from_static(name), value.clone());
             }
         }
-        let sent = self.client.post(format!("http://{server}/invocations")).headers(passed).body(body).send().await;
+        let sent =
+            self.client.post(format!("http://{server}/invocations")).headers(passed).body(body).send().await;
         let answer = sent.map_err(|error| failed(endpoint, variant, &error))?;
         let status = answer.status();
         let answer_headers = answer.headers().clone();
         let body = read(answer).await.map_err(|error| match error {
             ReadFailure::Broken(error) => failed(endpoint, variant, &error),
-            ReadFailure::TooLarge => model_error(
-                variant,
-                status,
-                &format!("The answer is larger than {INVOKE_BODY_BYTES} bytes."),
-            ),
+            ReadFailure::TooLarge => {
+                model_error(variant, status, &format!("The answer is larger than {INVOKE_BODY_BYTES} bytes."))
+            }
         })?;
         if !status.is_success() {
             let text: String = String::from_utf8_lossy(&body).chars().take(ERROR_CHARS).collect();
@@ -118,7 +118,8 @@ fn failed(endpoint: &str, variant: &str, error: &reqwest::Error) -> ErrorShape {
 /// AWS's ModelError, 424, with the model server's own status and words.
 fn model_error(variant: &str, status: StatusCode, text: &str) -> ErrorShape {
     let side = if status.is_client_error() { "client" } else { "server" };
-    let message = format!("Received {side} error ({}) from {variant} with message \"{text}\".", status.as_u16());
+    let message =
+        format!("Received {side} error ({}) from {variant} with message \"{text}\".", status.as_u16());
     model_error_shape(message, status.as_u16(), text.to_owned())
 }
 

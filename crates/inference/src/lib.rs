@@ -106,7 +106,9 @@ fn too_large() -> ErrorShape {
     ErrorShape::new(
         "ValidationError",
         StatusCode::PAYLOAD_TOO_LARGE,
-        format!("The request body is larger than {INVOKE_BODY_BYTES} bytes, the most InvokeEndpoint accepts."),
+        format!(
+            "The request body is larger than {INVOKE_BODY_BYTES} bytes, the most InvokeEndpoint accepts."
+        ),
     )
 }
 

@@ -41,7 +41,9 @@ pub enum MetastoreError {
     #[error("{0} does not exist")]
     NotFound(Key),
     /// The database was written by a newer version.
-    #[error("the metadata has schema version {found}, newer than this program's {known}: use a newer program")]
+    #[error(
+        "the metadata has schema version {found}, newer than this program's {known}: use a newer program"
+    )]
     NewerSchema {
         /// Version in the file.
         found: i64,

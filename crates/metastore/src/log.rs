@@ -236,14 +236,13 @@ async fn open_stream(
     .bind(now)
     .execute(&mut **transaction)
     .await?;
-    let row = sqlx::query(
-        "SELECT id, lines FROM log_streams WHERE region = $1 AND log_group = $2 AND stream = $3",
-    )
-    .bind(region)
-    .bind(group)
-    .bind(stream)
-    .fetch_one(&mut **transaction)
-    .await?;
+    let row =
+        sqlx::query("SELECT id, lines FROM log_streams WHERE region = $1 AND log_group = $2 AND stream = $3")
+            .bind(region)
+            .bind(group)
+            .bind(stream)
+            .fetch_one(&mut **transaction)
+            .await?;
     Ok((row.try_get("id")?, row.try_get("lines")?))
 }
 

@@ -163,10 +163,7 @@ impl Metastore {
             .bind(&key.name)
             .execute(&mut *transaction)
             .await?;
-        sqlx::query("DELETE FROM tags WHERE arn = $1")
-            .bind(&record.arn)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query("DELETE FROM tags WHERE arn = $1").bind(&record.arn).execute(&mut *transaction).await?;
         crate::workflow::apply(&mut transaction, key, &WorkflowChange::End).await?;
         transaction.commit().await?;
         Ok(record)

@@ -5,8 +5,7 @@ use sqlx::SqlitePool;
 use crate::{MetastoreError, Result};
 
 /// The steps so far; a file of version n has taken the first n.
-const STEPS: &[&str] = &[
-    "CREATE TABLE records (
+const STEPS: &[&str] = &["CREATE TABLE records (
         kind     TEXT NOT NULL,
         region   TEXT NOT NULL,
         name     TEXT NOT NULL,
@@ -68,8 +67,7 @@ const STEPS: &[&str] = &[
         value     REAL NOT NULL,
         PRIMARY KEY (series_id, sequence)
     ) WITHOUT ROWID;
-    CREATE INDEX metric_points_at ON metric_points (series_id, at);",
-];
+    CREATE INDEX metric_points_at ON metric_points (series_id, at);"];
 
 /// Takes the steps that the file has not taken yet, each in a transaction of its own.
 pub async fn migrate(pool: &SqlitePool) -> Result<()> {

@@ -14,9 +14,7 @@ impl Metastore {
             .bind(arn)
             .fetch_all(&self.reader)
             .await?;
-        rows.iter()
-            .map(|row| Ok(Tag { key: row.try_get("tag")?, value: row.try_get("value")? }))
-            .collect()
+        rows.iter().map(|row| Ok(Tag { key: row.try_get("tag")?, value: row.try_get("value")? })).collect()
     }
 
     /// Adds tags or replaces their values.

@@ -54,8 +54,8 @@ async fn a_record_lives_and_dies_with_its_tags_and_workflow() -> Result<()> {
     store.create(&new("a", "InProgress", 1)).await?;
     assert!(matches!(store.create(&new("a", "x", 2)).await, Err(MetastoreError::AlreadyExists(_))));
     assert_eq!(store.open_workflows().await?.len(), 1);
-    let refused: std::result::Result<(), &str> =
-        store.update(&key("a"), &WorkflowChange::End, |record| {
+    let refused: std::result::Result<(), &str> = store
+        .update(&key("a"), &WorkflowChange::End, |record| {
             record.status = "Completed".into();
             Err("no")
         })
@@ -89,7 +89,9 @@ async fn pages_cover_every_record_once_in_every_order() -> Result<()> {
     let store = store(folder.path()).await;
     for (index, name) in ["d", "b", "a", "c", "e"].iter().enumerate() {
         // Two records share each creation time: the name must break the tie.
-        store.create(&new(name, if index % 2 == 0 { "Completed" } else { "Failed" }, index as i64 / 2)).await?;
+        store
+            .create(&new(name, if index % 2 == 0 { "Completed" } else { "Failed" }, index as i64 / 2))
+            .await?;
     }
     for sort_by in [SortBy::Name, SortBy::Created, SortBy::Status, SortBy::Modified] {
         for order in [Order::Ascending, Order::Descending] {

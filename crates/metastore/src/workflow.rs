@@ -32,9 +32,8 @@ impl Metastore {
     /// # Errors
     /// `Database`.
     pub async fn open_workflows(&self) -> Result<Vec<OpenWorkflow>> {
-        let rows = sqlx::query("SELECT kind, region, name, step FROM workflows")
-            .fetch_all(&self.reader)
-            .await?;
+        let rows =
+            sqlx::query("SELECT kind, region, name, step FROM workflows").fetch_all(&self.reader).await?;
         let mut open = Vec::with_capacity(rows.len());
         for row in rows {
             let kind: String = row.try_get("kind")?;

@@ -201,7 +201,11 @@ mod tests {
         Program {
             executable: "/bin/sh".into(),
             arguments: vec!["-c".into(), script.into()],
-            environment: [("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("JOB".to_owned(), "one".to_owned())].into(),
+            environment: [
+                ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
+                ("JOB".to_owned(), "one".to_owned()),
+            ]
+            .into(),
             folder: std::env::temp_dir(),
         }
     }
@@ -254,8 +258,7 @@ mod tests {
 
     /// Whether a process runs; one that waits to be reaped does not.
     fn running(id: &str) -> bool {
-        std::fs::read_to_string(format!("/proc/{id}/stat"))
-            .is_ok_and(|stat| !stat.contains(") Z "))
+        std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
     }
 
     #[tokio::test]

@@ -54,10 +54,8 @@ enum Object2vecTask {
 
 /// The built-in algorithms as the control plane starts them.
 pub fn built_ins() -> Vec<BuiltIn> {
-    let metrics: Vec<MetricDefinition> = object2vec::METRIC_DEFINITIONS
-        .iter()
-        .map(|(name, regex)| MetricDefinition { name, regex })
-        .collect();
+    let metrics: Vec<MetricDefinition> =
+        object2vec::METRIC_DEFINITIONS.iter().map(|(name, regex)| MetricDefinition { name, regex }).collect();
     vec![
         BuiltIn {
             repository: object2vec::ALGORITHM_NAME,

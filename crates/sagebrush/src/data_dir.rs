@@ -141,10 +141,7 @@ pub fn read_credentials(root: &Path) -> anyhow::Result<AccessKey> {
             .filter(|value| !value.is_empty())
             .with_context(|| format!("{} has no {name}", path.display()))
     };
-    Ok(AccessKey {
-        id: value("aws_access_key_id")?,
-        secret: SecretKey::new(value("aws_secret_access_key")?),
-    })
+    Ok(AccessKey { id: value("aws_access_key_id")?, secret: SecretKey::new(value("aws_secret_access_key")?) })
 }
 
 #[cfg(test)]
@@ -160,7 +157,11 @@ mod tests {
         let (again, fresh) = data.access_key()?;
         assert!(!fresh);
         assert_eq!((key.id, key.secret.expose()), (again.id, again.secret.expose()));
-        data.publish(&ServerInfo { endpoint: "http://127.0.0.1:1".into(), region: "r".into(), account: "1".into() })?;
+        data.publish(&ServerInfo {
+            endpoint: "http://127.0.0.1:1".into(),
+            region: "r".into(),
+            account: "1".into(),
+        })?;
         let refused = DataDir::open(folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(refused.contains("http://127.0.0.1:1"), "{refused}");
         Ok(())

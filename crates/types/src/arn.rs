@@ -43,7 +43,9 @@ pub fn s3_uri<'a>(field: &str, uri: &'a str) -> Outcome<(&'a str, &'a str)> {
     let rest = uri.strip_prefix("s3://").unwrap_or_default();
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
     if bucket.is_empty() {
-        return Err(Failure::invalid(format!("{field}: '{uri}' is not an S3 URI. Write s3://bucket/prefix.")));
+        return Err(Failure::invalid(format!(
+            "{field}: '{uri}' is not an S3 URI. Write s3://bucket/prefix."
+        )));
     }
     Ok((bucket, key))
 }

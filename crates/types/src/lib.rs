@@ -3,9 +3,9 @@
 //!
 //! Promises: no I/O, no clock, no AWS wire shapes, no HTTP. A noun keeps its name in every layer.
 
-pub mod limits;
 mod arn;
 mod failure;
+pub mod limits;
 mod resource;
 mod route;
 mod status;
@@ -14,4 +14,4 @@ pub use arn::{Partition, Scope, s3_uri};
 pub use failure::{Failure, FailureKind, Outcome};
 pub use resource::Resource;
 pub use route::{EndpointName, EndpointRoute, RouteTable, VariantRoute};
-pub use status::{EndpointStatus, ProcessingJobStatus, SecondaryStatus, TrainingJobStatus};
+pub use status::{EndpointStatus, JobStatus, SecondaryStatus};

@@ -33,27 +33,11 @@ macro_rules! states {
 }
 
 states! {
-    /// Status of a training job.
-    TrainingJobStatus {
+    /// Status of a job of any kind.
+    JobStatus {
         /// Accepted and not yet over.
         InProgress,
         /// The work was done and the artifact is stored.
-        Completed,
-        /// The work ended with an error.
-        Failed,
-        /// A stop was asked for and is being carried out.
-        Stopping,
-        /// Stopped by request or by a time limit.
-        Stopped,
-    }
-}
-
-states! {
-    /// Status of a processing job.
-    ProcessingJobStatus {
-        /// Accepted and not yet over.
-        InProgress,
-        /// All outputs are stored.
         Completed,
         /// The work ended with an error.
         Failed,
@@ -104,7 +88,7 @@ states! {
     }
 }
 
-impl TrainingJobStatus {
+impl JobStatus {
     /// Is this the last state?
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Stopped)
@@ -115,22 +99,6 @@ impl TrainingJobStatus {
         match self {
             Self::InProgress => !matches!(next, Self::InProgress),
             // A job that ends by itself while it is being stopped keeps what it achieved.
-            Self::Stopping => matches!(next, Self::Stopped | Self::Failed | Self::Completed),
-            Self::Completed | Self::Failed | Self::Stopped => false,
-        }
-    }
-}
-
-impl ProcessingJobStatus {
-    /// Is this the last state?
-    pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Stopped)
-    }
-
-    /// May the job go from this state to `next`?
-    pub const fn may_become(self, next: Self) -> bool {
-        match self {
-            Self::InProgress => !matches!(next, Self::InProgress),
             Self::Stopping => matches!(next, Self::Stopped | Self::Failed | Self::Completed),
             Self::Completed | Self::Failed | Self::Stopped => false,
         }
@@ -173,14 +141,14 @@ mod tests {
 
     #[test]
     fn nothing_leaves_a_terminal_state() {
-        for from in TrainingJobStatus::ALL {
-            for to in TrainingJobStatus::ALL {
+        for from in JobStatus::ALL {
+            for to in JobStatus::ALL {
                 if from.is_terminal() {
                     assert!(!from.may_become(*to), "{from} -> {to}");
                 }
             }
         }
-        assert!(!ProcessingJobStatus::Failed.may_become(ProcessingJobStatus::Completed));
+        assert!(!JobStatus::Failed.may_become(JobStatus::Completed));
         assert!(!EndpointStatus::Deleting.may_become(EndpointStatus::InService));
     }
 
@@ -189,6 +157,6 @@ mod tests {
         for state in SecondaryStatus::ALL {
             assert_eq!(SecondaryStatus::parse(state.as_str()), Some(*state));
         }
-        assert_eq!(TrainingJobStatus::parse("Paused"), None);
+        assert_eq!(JobStatus::parse("Paused"), None);
     }
 }

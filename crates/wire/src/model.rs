@@ -115,10 +115,9 @@ impl From<ShapeFile> for Shape {
                 required: file.required,
             },
             "list" => ShapeKind::List(file.member.unwrap_or_default()),
-            "map" => ShapeKind::Map {
-                key: file.key.unwrap_or_default(),
-                value: file.value.unwrap_or_default(),
-            },
+            "map" => {
+                ShapeKind::Map { key: file.key.unwrap_or_default(), value: file.value.unwrap_or_default() }
+            }
             "integer" | "long" => ShapeKind::Integer,
             "float" | "double" => ShapeKind::Float,
             "boolean" => ShapeKind::Boolean,

@@ -78,6 +78,8 @@ mod tests {
     #[test]
     fn answers_are_nested_elements() {
         let xml = encode_query_answer("GetCallerIdentity", "urn:x", &json!({"Arn": "a&b", "L": ["1"]}), "r");
-        assert!(xml.contains("<GetCallerIdentityResult><Arn>a&amp;b</Arn><L><member>1</member></L></GetCallerIdentityResult>"));
+        assert!(xml.contains(
+            "<GetCallerIdentityResult><Arn>a&amp;b</Arn><L><member>1</member></L></GetCallerIdentityResult>"
+        ));
     }
 }

@@ -36,7 +36,10 @@ pub fn violations_message(violations: &[Violation]) -> String {
         .map(|violation| {
             let value =
                 violation.value.as_ref().map_or_else(|| "null".to_owned(), |value| format!("'{value}'"));
-            format!("Value {value} at '{}' failed to satisfy constraint: {}", violation.path, violation.constraint)
+            format!(
+                "Value {value} at '{}' failed to satisfy constraint: {}",
+                violation.path, violation.constraint
+            )
         })
         .collect();
     format!("{count} validation {noun} detected: {}", texts.join("; "))

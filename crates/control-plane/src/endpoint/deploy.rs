@@ -113,7 +113,8 @@ async fn drive(
         }
     }
     drop(reports);
-    let mut board = Board { plane, key, variants: &variants, up: vec![Vec::new(); variants.len()], ready: false };
+    let mut board =
+        Board { plane, key, variants: &variants, up: vec![Vec::new(); variants.len()], ready: false };
     let told = loop {
         tokio::select! {
             report = inbox.recv() => match report {

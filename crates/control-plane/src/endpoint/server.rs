@@ -221,7 +221,8 @@ impl<'a> ServerLog<'a> {
             return;
         }
         let region = &self.server.key.region;
-        let stored = self.server.plane.store().append_log(region, &self.group, &self.stream, &self.lines).await;
+        let stored =
+            self.server.plane.store().append_log(region, &self.group, &self.stream, &self.lines).await;
         if let Err(error) = stored {
             tracing::error!(endpoint = %self.server.key, %error, "log lines of a model server were lost");
         }

@@ -3,15 +3,28 @@
 use std::collections::BTreeMap;
 
 use sagebrush_metastore::NewRecord;
-use sagebrush_types::{Failure, Outcome, ProcessingJobStatus, Resource, Scope, s3_uri};
+use sagebrush_types::{Failure, JobStatus, Outcome, Resource, Scope, s3_uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::workflow;
 use crate::built_in::Task;
 use crate::document::{default_member, pick, seconds};
 use crate::request::{RequestTag, refuse_if};
+use crate::workflow::job;
 use crate::{ControlPlane, failure, request};
+
+/// The members of a request that its record keeps.
+pub const REQUEST_MEMBERS: &[&str] = &[
+    "ProcessingJobName",
+    "ProcessingInputs",
+    "ProcessingOutputConfig",
+    "ProcessingResources",
+    "StoppingCondition",
+    "AppSpecification",
+    "Environment",
+    "NetworkConfig",
+    "RoleArn",
+];
 
 /// The members of a processing job that are acted on.
 #[derive(Debug, Deserialize)]
@@ -167,40 +180,30 @@ impl ControlPlane {
         let name = &request.processing_job_name;
         let arn = scope.arn(Resource::ProcessingJob, name);
         let now = self.now();
-        let mut kept = pick(
-            document,
-            &[
-                "ProcessingJobName",
-                "ProcessingInputs",
-                "ProcessingOutputConfig",
-                "ProcessingResources",
-                "StoppingCondition",
-                "AppSpecification",
-                "Environment",
-                "NetworkConfig",
-                "RoleArn",
-            ],
-        );
-        let limit = request.stopping_condition.as_ref().map_or(DEFAULT_MAX_RUNTIME, |condition| condition.max_runtime_in_seconds);
+        let mut kept = pick(document, REQUEST_MEMBERS);
+        let limit = request
+            .stopping_condition
+            .as_ref()
+            .map_or(DEFAULT_MAX_RUNTIME, |condition| condition.max_runtime_in_seconds);
         default_member(&mut kept, "StoppingCondition", json!({"MaxRuntimeInSeconds": limit}));
         kept["ProcessingJobArn"] = json!(arn);
-        kept["ProcessingJobStatus"] = json!(ProcessingJobStatus::InProgress.as_str());
+        kept["ProcessingJobStatus"] = json!(JobStatus::InProgress.as_str());
         kept["CreationTime"] = seconds(now);
         kept["LastModifiedTime"] = seconds(now);
         let record = NewRecord {
             key: self.key(scope, Resource::ProcessingJob, name),
             arn: arn.clone(),
-            status: ProcessingJobStatus::InProgress.as_str().into(),
+            status: JobStatus::InProgress.as_str().into(),
             created: now,
             document: kept,
             tags: request::tags(&request.tags),
-            workflow: Some(workflow::STAGE.into()),
+            workflow: Some(job::STAGE.into()),
         };
         self.store()
             .create(&record)
             .await
             .map_err(|error| failure::of_creation(error, scope, Resource::ProcessingJob, name))?;
-        workflow::start(self, record.key);
+        job::start::<CreateProcessingJob>(self, record.key);
         Ok(json!({"ProcessingJobArn": arn}))
     }
 }
@@ -228,8 +231,16 @@ fn check(request: &CreateProcessingJob) -> Outcome<()> {
         let place = format!("ProcessingInputs[{index}].S3Input");
         s3_uri(&format!("{place}.S3Uri"), &input.s3_input.s3_uri)?;
         check_local(&format!("{place}.LocalPath"), &input.s3_input.local_path)?;
-        refuse_if(input.s3_input.s3_data_type != "S3Prefix", &format!("{place}.S3DataType"), "only S3Prefix is supported.")?;
-        refuse_if(other(&input.s3_input.s3_input_mode, "File"), &format!("{place}.S3InputMode"), "only File is supported.")?;
+        refuse_if(
+            input.s3_input.s3_data_type != "S3Prefix",
+            &format!("{place}.S3DataType"),
+            "only S3Prefix is supported.",
+        )?;
+        refuse_if(
+            other(&input.s3_input.s3_input_mode, "File"),
+            &format!("{place}.S3InputMode"),
+            "only File is supported.",
+        )?;
         refuse_if(
             other(&input.s3_input.s3_compression_type, "None"),
             &format!("{place}.S3CompressionType"),
@@ -263,8 +274,12 @@ fn check(request: &CreateProcessingJob) -> Outcome<()> {
 }
 
 fn check_local(field: &str, path: &str) -> Outcome<()> {
-    let inside = path.strip_prefix(PROCESSING).is_some_and(|rest| {
-        !rest.is_empty() && !rest.split('/').any(|part| part == ".." || part == ".")
-    });
-    if inside { Ok(()) } else { Err(Failure::invalid(format!("{field}: '{path}' must be a folder under {PROCESSING}."))) }
+    let inside = path
+        .strip_prefix(PROCESSING)
+        .is_some_and(|rest| !rest.is_empty() && !rest.split('/').any(|part| part == ".." || part == "."));
+    if inside {
+        Ok(())
+    } else {
+        Err(Failure::invalid(format!("{field}: '{path}' must be a folder under {PROCESSING}.")))
+    }
 }

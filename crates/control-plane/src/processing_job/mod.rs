@@ -1,19 +1,19 @@
 //! Processing jobs: accepted, carried out by a workflow, described from their record.
 
 mod create;
-mod state;
 mod workflow;
 
-use sagebrush_metastore::{Order, WorkflowChange};
-use sagebrush_types::{Failure, FailureKind, Outcome, ProcessingJobStatus, Resource, Scope};
+use sagebrush_metastore::Order;
+use sagebrush_types::{Outcome, Resource, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::document::pick;
 use crate::page::ListShape;
-use crate::{ControlPlane, failure, request};
+use crate::workflow::job;
+use crate::{ControlPlane, request};
 
-pub use workflow::resume;
+pub use create::CreateProcessingJob;
 
 /// CloudWatch Logs group of processing jobs.
 pub const LOG_GROUP: &str = "/aws/sagemaker/ProcessingJobs";
@@ -70,22 +70,7 @@ impl ControlPlane {
     pub async fn stop_processing_job(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
         let name: ProcessingJobName = request::decode("StopProcessingJob", document)?;
         let key = self.find(scope, Resource::ProcessingJob, &name.processing_job_name).await?.key;
-        let now = self.now();
-        self.store()
-            .update(&key, &WorkflowChange::Keep, |record| {
-                let status = state::status(record)?;
-                match status {
-                    ProcessingJobStatus::Stopping => Ok(()),
-                    _ if status.is_terminal() => Err(Failure::new(
-                        FailureKind::WrongState(Resource::ProcessingJob),
-                        format!("The request was rejected because the processing job is in status {status}."),
-                    )),
-                    _ => state::enter(record, ProcessingJobStatus::Stopping, now),
-                }
-            })
-            .await
-            .map_err(failure::of_metastore)??;
-        self.shared.live.stop(&key);
+        job::stop::<CreateProcessingJob>(self, &key).await?;
         Ok(json!({}))
     }
 }

@@ -4,15 +4,30 @@ use std::collections::BTreeMap;
 
 use sagebrush_metastore::NewRecord;
 use sagebrush_types::limits::JOBS_OPEN;
-use sagebrush_types::{Failure, FailureKind, Outcome, Resource, Scope, TrainingJobStatus, s3_uri};
+use sagebrush_types::{Failure, FailureKind, JobStatus, Outcome, Resource, Scope, s3_uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{state, workflow};
+use super::state;
 use crate::built_in::Task;
 use crate::document::{default_member, pick};
 use crate::request::{RequestTag, refuse_if};
+use crate::workflow::job;
 use crate::{ControlPlane, failure, request};
+
+/// The members of a request that its record keeps.
+pub const REQUEST_MEMBERS: &[&str] = &[
+    "TrainingJobName",
+    "HyperParameters",
+    "AlgorithmSpecification",
+    "RoleArn",
+    "InputDataConfig",
+    "OutputDataConfig",
+    "ResourceConfig",
+    "StoppingCondition",
+    "Environment",
+    "ProfilerConfig",
+];
 
 /// The members of a training job that are acted on.
 #[derive(Debug, Deserialize)]
@@ -158,7 +173,9 @@ impl ControlPlane {
             Failure::invalid("AlgorithmSpecification: a training job needs the image of its algorithm.")
         })?;
         let image = algorithm.training_image.as_deref().ok_or_else(|| {
-            Failure::invalid("AlgorithmSpecification.TrainingImage: a training job needs the image of its algorithm.")
+            Failure::invalid(
+                "AlgorithmSpecification.TrainingImage: a training job needs the image of its algorithm.",
+            )
         })?;
         let built_in = self.built_in("AlgorithmSpecification.TrainingImage", image, Task::Train)?;
         if !algorithm.metric_definitions.is_empty() {
@@ -182,37 +199,23 @@ impl ControlPlane {
         let record = NewRecord {
             key: self.key(scope, Resource::TrainingJob, name),
             arn: arn.clone(),
-            status: TrainingJobStatus::InProgress.as_str().into(),
+            status: JobStatus::InProgress.as_str().into(),
             created: now,
             document: kept,
             tags: request::tags(&request.tags),
-            workflow: Some(workflow::STAGE.into()),
+            workflow: Some(job::STAGE.into()),
         };
         self.store()
             .create(&record)
             .await
             .map_err(|error| failure::of_creation(error, scope, Resource::TrainingJob, name))?;
-        workflow::start(self, record.key);
+        job::start::<CreateTrainingJob>(self, record.key);
         Ok(json!({"TrainingJobArn": arn}))
     }
 
     /// The request as Describe shows it, with the members that AWS adds.
     fn described(&self, document: &Value, request: &CreateTrainingJob) -> Value {
-        let mut kept = pick(
-            document,
-            &[
-                "TrainingJobName",
-                "HyperParameters",
-                "AlgorithmSpecification",
-                "RoleArn",
-                "InputDataConfig",
-                "OutputDataConfig",
-                "ResourceConfig",
-                "StoppingCondition",
-                "Environment",
-                "ProfilerConfig",
-            ],
-        );
+        let mut kept = pick(document, REQUEST_MEMBERS);
         for name in
             ["EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"]
         {
@@ -236,7 +239,10 @@ impl ControlPlane {
         if open >= JOBS_OPEN {
             return Err(Failure::new(
                 FailureKind::LimitExceeded,
-                format!("{open} {}s are waiting or running, the most this server accepts. Wait for some to end.", kind.noun()),
+                format!(
+                    "{open} {}s are waiting or running, the most this server accepts. Wait for some to end.",
+                    kind.noun()
+                ),
             ));
         }
         Ok(())
@@ -256,8 +262,16 @@ fn check(request: &CreateTrainingJob) -> Outcome<()> {
     let other = |value: &Option<String>, usual: &str| value.as_deref().is_some_and(|text| text != usual);
     let output = &request.output_data_config;
     s3_uri("OutputDataConfig.S3OutputPath", &output.s3_output_path)?;
-    refuse_if(given(&output.kms_key_id), "OutputDataConfig.KmsKeyId", "encryption with KMS keys is not supported.")?;
-    refuse_if(other(&output.compression_type, "GZIP"), "OutputDataConfig.CompressionType", "only GZIP is supported.")?;
+    refuse_if(
+        given(&output.kms_key_id),
+        "OutputDataConfig.KmsKeyId",
+        "encryption with KMS keys is not supported.",
+    )?;
+    refuse_if(
+        other(&output.compression_type, "GZIP"),
+        "OutputDataConfig.CompressionType",
+        "only GZIP is supported.",
+    )?;
     if let Some(resources) = &request.resource_config {
         refuse_if(
             resources.instance_count != 1,
@@ -275,7 +289,8 @@ fn check(request: &CreateTrainingJob) -> Outcome<()> {
         "ProfilerConfig",
         "profiling is not supported; set DisableProfiler to true or leave the member out.",
     )?;
-    let mode = request.algorithm_specification.as_ref().map(|algorithm| algorithm.training_input_mode.clone());
+    let mode =
+        request.algorithm_specification.as_ref().map(|algorithm| algorithm.training_input_mode.clone());
     refuse_if(
         mode.as_deref() == Some("Pipe"),
         "AlgorithmSpecification.TrainingInputMode",
@@ -284,7 +299,10 @@ fn check(request: &CreateTrainingJob) -> Outcome<()> {
     for (index, channel) in request.input_data_config.iter().enumerate() {
         let place = format!("InputDataConfig[{index}]");
         let source = &channel.data_source.s3_data_source;
-        if request.input_data_config[..index].iter().any(|earlier| earlier.channel_name == channel.channel_name) {
+        if request.input_data_config[..index]
+            .iter()
+            .any(|earlier| earlier.channel_name == channel.channel_name)
+        {
             return Err(Failure::invalid(format!(
                 "{place}.ChannelName: '{}' is used by two channels.",
                 channel.channel_name

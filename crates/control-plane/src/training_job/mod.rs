@@ -4,18 +4,17 @@ mod create;
 mod state;
 mod workflow;
 
-use sagebrush_metastore::{Order, WorkflowChange};
-use sagebrush_types::{
-    Failure, FailureKind, Outcome, Resource, Scope, SecondaryStatus, TrainingJobStatus,
-};
+use sagebrush_metastore::Order;
+use sagebrush_types::{Outcome, Resource, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::document::pick;
 use crate::page::ListShape;
-use crate::{ControlPlane, failure, request};
+use crate::workflow::job;
+use crate::{ControlPlane, request};
 
-pub use workflow::resume;
+pub use create::CreateTrainingJob;
 
 /// CloudWatch Logs group and metric namespace of training jobs.
 pub const LOG_GROUP: &str = "/aws/sagemaker/TrainingJobs";
@@ -71,22 +70,7 @@ impl ControlPlane {
     pub async fn stop_training_job(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
         let name: TrainingJobName = request::decode("StopTrainingJob", document)?;
         let key = self.find(scope, Resource::TrainingJob, &name.training_job_name).await?.key;
-        let now = self.now();
-        self.store()
-            .update(&key, &WorkflowChange::Keep, |record| {
-                let status = state::status(record)?;
-                match status {
-                    TrainingJobStatus::Stopping => Ok(()),
-                    _ if status.is_terminal() => Err(Failure::new(
-                        FailureKind::WrongState(Resource::TrainingJob),
-                        format!("The request was rejected because the training job is in status {status}."),
-                    )),
-                    _ => state::enter(record, TrainingJobStatus::Stopping, SecondaryStatus::Stopping, now),
-                }
-            })
-            .await
-            .map_err(failure::of_metastore)??;
-        self.shared.live.stop(&key);
+        job::stop::<CreateTrainingJob>(self, &key).await?;
         Ok(json!({}))
     }
 }

@@ -1,20 +1,15 @@
 //! The state of a training job inside its record: status, secondary status and its history.
 
 use sagebrush_metastore::Record;
-use sagebrush_types::{Failure, Outcome, SecondaryStatus, TrainingJobStatus};
+use sagebrush_types::{Failure, JobStatus, Outcome, SecondaryStatus};
 use serde_json::{Value, json};
 
 use crate::document::seconds;
-
-/// The status of a job's record.
-pub fn status(record: &Record) -> Outcome<TrainingJobStatus> {
-    TrainingJobStatus::parse(&record.status)
-        .ok_or_else(|| Failure::internal(format!("{}: unknown status {}", record.key, record.status)))
-}
+use crate::workflow::job;
 
 /// The first members of a job's state.
 pub fn begin(document: &mut Value, now: i64) {
-    document["TrainingJobStatus"] = json!(TrainingJobStatus::InProgress.as_str());
+    document["TrainingJobStatus"] = json!(JobStatus::InProgress.as_str());
     document["SecondaryStatus"] = json!(SecondaryStatus::Starting.as_str());
     document["SecondaryStatusTransitions"] = json!([transition(SecondaryStatus::Starting, now)]);
     document["CreationTime"] = seconds(now);
@@ -30,13 +25,12 @@ fn transition(secondary: SecondaryStatus, now: i64) -> Value {
 }
 
 /// Moves a job on: a secondary status within the same status, or a legal change of status.
-pub fn enter(record: &mut Record, status: TrainingJobStatus, secondary: SecondaryStatus, now: i64) -> Outcome<()> {
-    let from = self::status(record)?;
-    let moves = from != status;
-    if (moves && !from.may_become(status)) || (!moves && from.is_terminal()) {
-        return Err(Failure::internal(format!("{}: {from} may not become {status}", record.key)));
+pub fn enter(record: &mut Record, status: JobStatus, secondary: SecondaryStatus, now: i64) -> Outcome<()> {
+    if job::status(record)? != status {
+        job::set_status(record, status)?;
+    } else if status.is_terminal() {
+        return Err(Failure::internal(format!("{}: {status} is its end", record.key)));
     }
-    record.status = status.as_str().to_owned();
     let document = &mut record.document;
     document["TrainingJobStatus"] = json!(status.as_str());
     document["SecondaryStatus"] = json!(secondary.as_str());
@@ -72,15 +66,17 @@ mod tests {
             modified: 1_000,
             document,
         };
-        enter(&mut record, TrainingJobStatus::InProgress, SecondaryStatus::Training, 2_000)?;
-        enter(&mut record, TrainingJobStatus::Completed, SecondaryStatus::Completed, 3_000)?;
+        enter(&mut record, JobStatus::InProgress, SecondaryStatus::Training, 2_000)?;
+        enter(&mut record, JobStatus::Completed, SecondaryStatus::Completed, 3_000)?;
         let history = record.document["SecondaryStatusTransitions"].as_array().cloned().unwrap_or_default();
         let times: Vec<(f64, f64)> = history
             .iter()
-            .map(|entry| (entry["StartTime"].as_f64().unwrap_or(-1.0), entry["EndTime"].as_f64().unwrap_or(-1.0)))
+            .map(|entry| {
+                (entry["StartTime"].as_f64().unwrap_or(-1.0), entry["EndTime"].as_f64().unwrap_or(-1.0))
+            })
             .collect();
         assert_eq!(times, [(1.0, 2.0), (2.0, 3.0), (3.0, 3.0)]);
-        assert!(enter(&mut record, TrainingJobStatus::Failed, SecondaryStatus::Failed, 4_000).is_err());
+        assert!(enter(&mut record, JobStatus::Failed, SecondaryStatus::Failed, 4_000).is_err());
         Ok(())
     }
 }

@@ -53,7 +53,8 @@ pub async fn follow(
     reader: &mut MetricReader,
     signal: &mut watch::Receiver<Signal>,
 ) -> Outcome<Ended> {
-    let mut sink = Sink { plane, follow, lines: Vec::new(), points: Vec::new(), kept: 0, dropped: 0, measured: 0 };
+    let mut sink =
+        Sink { plane, follow, lines: Vec::new(), points: Vec::new(), kept: 0, dropped: 0, measured: 0 };
     let deadline = Instant::now() + follow.limit;
     let mut kill_at: Option<Instant> = None;
     let mut asked: Option<Ended> = None;
@@ -155,7 +156,8 @@ impl Sink<'_> {
 
     async fn finish(&mut self) -> Outcome<()> {
         if self.dropped > 0 {
-            let message = format!("{} further lines were not kept: a job may log {LOG_LINES_PER_JOB}.", self.dropped);
+            let message =
+                format!("{} further lines were not kept: a job may log {LOG_LINES_PER_JOB}.", self.dropped);
             self.lines.push(LogLine { at: self.plane.now(), message });
         }
         self.flush().await

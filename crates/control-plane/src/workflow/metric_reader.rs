@@ -28,7 +28,9 @@ impl MetricReader {
             .into_iter()
             .map(|(name, text)| {
                 let regex = Regex::new(text).map_err(|error| {
-                    Failure::invalid(format!("MetricDefinitions: the regular expression of '{name}': {error}"))
+                    Failure::invalid(format!(
+                        "MetricDefinitions: the regular expression of '{name}': {error}"
+                    ))
                 })?;
                 if regex.captures_len() < 2 {
                     return Err(Failure::invalid(format!(
@@ -71,7 +73,10 @@ mod tests {
     #[test]
     fn values_are_read_and_the_last_is_kept() -> Outcome<()> {
         let mut reader = MetricReader::new([("loss", r"loss=(\S+)"), ("speed", r"(\d+) records/s")])?;
-        assert_eq!(reader.read("loss=0.5 at 100 records/s", 1), [("loss".into(), 0.5), ("speed".into(), 100.0)]);
+        assert_eq!(
+            reader.read("loss=0.5 at 100 records/s", 1),
+            [("loss".into(), 0.5), ("speed".into(), 100.0)]
+        );
         assert_eq!(reader.read("loss=nan", 2), []);
         assert_eq!(reader.read("loss=0.25", 3).len(), 1);
         assert_eq!(reader.last()["loss"], FinalMetric { value: 0.25, at: 3 });

@@ -5,6 +5,7 @@
 //! work begins, so a restarted server knows what was going on (see `reconcile.rs`).
 
 mod follow;
+pub mod job;
 mod metric_reader;
 
 use std::collections::HashMap;

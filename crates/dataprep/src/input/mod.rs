@@ -1,7 +1,8 @@
 //! From the folders below `processing/input` to tables.
 //!
 //! A folder or file `processing/input/<name>` (any but `code`) becomes the table `<name>`. Text (CSV, JSON lines) is
-//! read once and kept in memory when it fits; otherwise it is read anew by every query. Parquet stays on disk.
+//! read once, into memory or, when it does not fit, into Parquet files that are removed at the end. Parquet stays where
+//! it is.
 //!
 //! Promises: every input becomes a table or the run fails with the name of the input and what is wrong with it (a CSV
 //! file with nothing but its header is a table without rows, a file without content is an error); files

@@ -1,4 +1,4 @@
-//! Tables out of text files: read once into memory, or read anew by every query.
+//! Tables out of text files: read at once into memory, or as a stream.
 //!
 //! Promises: both ways give the same rows; an error names the input, the file and the line.
 
@@ -238,7 +238,7 @@ impl TextTable {
         Ok(!full.load(Ordering::Relaxed))
     }
 
-    /// A table that reads its files anew for every query, each file as one part.
+    /// A table that reads its files for every query, each file as one part.
     pub(crate) fn streamed(self) -> Result<StreamingTable, DataFusionError> {
         let schema = Arc::clone(&self.schema);
         let table = Arc::new(self);

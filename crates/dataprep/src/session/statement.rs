@@ -1,25 +1,23 @@
 //! Runs one statement and prints what it did, how many rows it gave or wrote, and how long it took.
 //!
 //! Promises: a failed statement is named with its number and line; a result of any size is counted without being
-//! kept; a table that does not fit the memory limit fails with that reason.
+//! kept.
 
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
-use datafusion::arrow::datatypes::{Schema, SchemaRef, UInt64Type};
-use datafusion::catalog::MemTable;
+use datafusion::arrow::datatypes::UInt64Type;
+use datafusion::catalog::TableProvider;
 use datafusion::common::Result;
-use datafusion::common::runtime::JoinSet;
 use datafusion::error::DataFusionError;
-use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::{CreateMemoryTable, DdlStatement, LogicalPlan};
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion::sql::parser::DFParser;
 use futures::StreamExt;
 
 use super::Session;
+use super::keep::Kept;
 use crate::failure::PrepareFailure;
 use crate::report::{self, SHOWN_ROWS};
 use crate::script::Statement;
@@ -104,16 +102,11 @@ impl Session {
 
     /// Runs a statement whose result is the number of rows it changed.
     async fn changed_rows(&self, plan: LogicalPlan) -> Result<u64> {
-        let batches = self.context.execute_logical_plan(plan).await?.collect().await?;
-        let counts = batches.iter().filter_map(|batch| batch.columns().first());
-        Ok(counts
-            .filter_map(|column| column.as_primitive_opt::<UInt64Type>())
-            .flat_map(|column| column.iter().flatten())
-            .sum())
+        Ok(count_of(&self.context.execute_logical_plan(plan).await?.collect().await?))
     }
 
     /// Runs a query, keeps its first rows and counts them all.
-    async fn query(&self, plan: LogicalPlan) -> Result<Done> {
+    async fn query(&mut self, plan: LogicalPlan) -> Result<Done> {
         let what = match &plan {
             LogicalPlan::Ddl(DdlStatement::CreateView(view)) => {
                 format!("CREATE VIEW {}", view.name)
@@ -130,7 +123,14 @@ impl Session {
             LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => "EXPLAIN".to_owned(),
             _ => "SELECT".to_owned(),
         };
+        let dropped = match &plan {
+            LogicalPlan::Ddl(DdlStatement::DropTable(table)) => Some(table.name.table().to_owned()),
+            _ => None,
+        };
         let frame = self.context.execute_logical_plan(plan).await?;
+        if let Some(name) = dropped {
+            self.reserved.remove(&name);
+        }
         if frame.schema().fields().is_empty() {
             return Ok(Done { what, rows: None, shown: Vec::new() });
         }
@@ -149,7 +149,7 @@ impl Session {
     }
 
     /// Runs the query of a `CREATE TABLE` and keeps its rows, counted against the memory limit.
-    async fn create_table(&self, table: CreateMemoryTable) -> Result<Done> {
+    async fn create_table(&mut self, table: CreateMemoryTable) -> Result<Done> {
         let what = format!("CREATE TABLE {}", table.name);
         let known = self.context.table_exist(table.name.clone())?;
         if known && table.if_not_exists {
@@ -158,68 +158,30 @@ impl Session {
         if known && !table.or_replace {
             return Err(DataFusionError::Plan(format!("table '{}' already exists", table.name)));
         }
-        let state = self.context.state();
-        let plan = state.optimize(&table.input)?;
-        let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
-        let schema = kept_schema(table.input.schema().inner(), &physical.schema());
-        let (parts, memory) = self.keep(physical, &schema).await?;
-        let rows: usize = parts.iter().flatten().map(RecordBatch::num_rows).sum();
-        let kept = MemTable::try_new(schema, parts)?
-            .with_constraints(table.constraints)
-            .with_column_defaults(table.column_defaults.into_iter().collect());
+        let (kept, rows) = self.keep(&table.input).await?;
+        let name = table.name.table().to_owned();
         if known {
             self.context.deregister_table(table.name.clone())?;
+            self.reserved.remove(&name);
         }
-        self.context.register_table(table.name, Arc::new(kept))?;
-        self.tables.grow(memory.size());
-        drop(memory);
-        Ok(Done { what, rows: Some(rows as u64), shown: Vec::new() })
-    }
-
-    /// Runs a plan, all parts at once, and keeps what they give in memory.
-    async fn keep(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        schema: &SchemaRef,
-    ) -> Result<(Vec<Vec<RecordBatch>>, MemoryReservation)> {
-        let memory = Arc::new(self.tables.new_empty());
-        let context = self.context.task_ctx();
-        let mut running = JoinSet::new();
-        let parts = plan.output_partitioning().partition_count();
-        for part in 0..parts {
-            let mut stream = plan.execute(part, Arc::clone(&context))?;
-            let (memory, schema) = (Arc::clone(&memory), Arc::clone(schema));
-            running.spawn(async move {
-                let mut batches = Vec::new();
-                while let Some(batch) = stream.next().await {
-                    let batch = batch?;
-                    memory.try_grow(batch.get_array_memory_size())?;
-                    batches.push(RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec())?);
-                }
-                Ok::<_, DataFusionError>((part, batches))
-            });
-        }
-        let mut kept = vec![Vec::new(); parts];
-        while let Some(finished) = running.join_next().await {
-            let (part, batches) =
-                finished.map_err(|error| DataFusionError::Execution(error.to_string()))??;
-            if let Some(place) = kept.get_mut(part) {
-                *place = batches;
+        let (provider, place): (Arc<dyn TableProvider>, &str) = match kept {
+            Kept::Memory(kept, memory) => {
+                self.reserved.insert(name, memory);
+                let kept = kept.with_constraints(table.constraints);
+                (Arc::new(kept.with_column_defaults(table.column_defaults.into_iter().collect())), "")
             }
-        }
-        let total = memory.new_empty();
-        total.grow(memory.size());
-        memory.free();
-        Ok((kept, total))
+            Kept::Disk(kept) => (kept, " on disk"),
+        };
+        self.context.register_table(table.name, provider)?;
+        Ok(Done { what: format!("{what}{place}"), rows: Some(rows), shown: Vec::new() })
     }
 }
 
-/// The columns of a table made from a query: of the types the plan gives (coercions may have changed what the
-/// statement promised), and never null where the statement says so.
-fn kept_schema(stated: &SchemaRef, planned: &SchemaRef) -> SchemaRef {
-    let fields = planned.fields().iter().enumerate().map(|(index, field)| {
-        let nullable = stated.fields().get(index).is_none_or(|stated| stated.is_nullable());
-        field.as_ref().clone().with_nullable(nullable)
-    });
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+/// The number of rows in the answer of a statement that changes rows.
+pub(super) fn count_of(answer: &[RecordBatch]) -> u64 {
+    let counts = answer.iter().filter_map(|batch| batch.columns().first());
+    counts
+        .filter_map(|column| column.as_primitive_opt::<UInt64Type>())
+        .flat_map(|column| column.iter().flatten())
+        .sum()
 }

@@ -77,23 +77,13 @@ Examples:
 impl QuickstartArgs {
     /// The user's own hyperparameters, in the order given.
     pub(super) fn own_hyperparameters(&self) -> anyhow::Result<Vec<(String, String)>> {
-        self.hyperparameters
-            .iter()
-            .map(|text| parse_own(text))
-            .collect()
+        self.hyperparameters.iter().map(|text| parse_own(text)).collect()
     }
 
     /// Where the learning curve is written.
     pub(super) fn curve_file(&self) -> PathBuf {
-        let beside = || {
-            self.report
-                .as_ref()
-                .map(|report| report.with_file_name("learning-curve.svg"))
-        };
-        self.plot
-            .clone()
-            .or_else(beside)
-            .unwrap_or_else(|| PathBuf::from("learning-curve.svg"))
+        let beside = || self.report.as_ref().map(|report| report.with_file_name("learning-curve.svg"));
+        self.plot.clone().or_else(beside).unwrap_or_else(|| PathBuf::from("learning-curve.svg"))
     }
 }
 
@@ -117,32 +107,19 @@ mod tests {
     fn the_curve_lies_beside_the_report_unless_told() {
         let curve = |line: &str| parse(line).expect("well-formed").curve_file();
         assert_eq!(curve(""), PathBuf::from("learning-curve.svg"));
-        assert_eq!(
-            curve("--report out/r.json"),
-            PathBuf::from("out/learning-curve.svg")
-        );
-        assert_eq!(
-            curve("--report out/r.json --plot p.svg"),
-            PathBuf::from("p.svg")
-        );
+        assert_eq!(curve("--report out/r.json"), PathBuf::from("out/learning-curve.svg"));
+        assert_eq!(curve("--report out/r.json --plot p.svg"), PathBuf::from("p.svg"));
     }
 
     #[test]
     fn sources_exclude_each_other() {
-        for line in [
-            "--ratings r.csv --sample",
-            "--ratings r.csv --download",
-            "--sample --download",
-            "--books b.csv",
-        ] {
+        for line in
+            ["--ratings r.csv --sample", "--ratings r.csv --download", "--sample --download", "--books b.csv"]
+        {
             assert!(parse(line).is_err(), "{line}");
         }
-        let args = parse("--ratings r.csv --columns user=u --hyperparameter epochs=3")
-            .expect("well-formed");
-        assert_eq!(
-            args.columns.map(|columns| columns.user).as_deref(),
-            Some("u")
-        );
+        let args = parse("--ratings r.csv --columns user=u --hyperparameter epochs=3").expect("well-formed");
+        assert_eq!(args.columns.map(|columns| columns.user).as_deref(), Some("u"));
         assert!(parse("--ratings r.csv --columns who=u").is_err());
     }
 }

@@ -49,17 +49,8 @@ pub(super) fn errors(splits: &Splits, users: u32, books: u32) -> (BaselineErrors
         }
     }
     let (bias, shrinkage) = match &best {
-        Some((_, shrinkage, model)) => (
-            mse(&splits.test, |rating| model.predict(rating)),
-            *shrinkage,
-        ),
-        None => (
-            f64::NAN,
-            Shrinkage {
-                user: 0.0,
-                book: 0.0,
-            },
-        ),
+        Some((_, shrinkage, model)) => (mse(&splits.test, |rating| model.predict(rating)), *shrinkage),
+        None => (f64::NAN, Shrinkage { user: 0.0, book: 0.0 }),
     };
     let errors = BaselineErrors {
         global_mean: mse(&splits.test, |_| mean),
@@ -71,10 +62,7 @@ pub(super) fn errors(splits: &Splits, users: u32, books: u32) -> (BaselineErrors
 
 /// Mean squared error of `predict` over `ratings`; NaN over none.
 pub(super) fn mse(ratings: &[Rating], predict: impl Fn(&Rating) -> f64) -> f64 {
-    let sum: f64 = ratings
-        .iter()
-        .map(|one| (predict(one) - f64::from(one.rating)).powi(2))
-        .sum();
+    let sum: f64 = ratings.iter().map(|one| (predict(one) - f64::from(one.rating)).powi(2)).sum();
     sum / ratings.len() as f64
 }
 
@@ -89,15 +77,7 @@ fn user_means(train: &[Rating], users: usize, mean: f64) -> Vec<f64> {
         *sum += f64::from(one.rating);
         *count += 1;
     }
-    sums.into_iter()
-        .map(|(sum, count)| {
-            if count == 0 {
-                mean
-            } else {
-                sum / f64::from(count)
-            }
-        })
-        .collect()
+    sums.into_iter().map(|(sum, count)| if count == 0 { mean } else { sum / f64::from(count) }).collect()
 }
 
 struct BiasModel {
@@ -108,11 +88,7 @@ struct BiasModel {
 
 impl BiasModel {
     fn fit(train: &[Rating], users: usize, books: usize, mean: f64, shrinkage: Shrinkage) -> Self {
-        let mut model = Self {
-            mean,
-            user: vec![0.0; users],
-            book: vec![0.0; books],
-        };
+        let mut model = Self { mean, user: vec![0.0; users], book: vec![0.0; books] };
         for _ in 0..TURNS {
             let mut sums = vec![(0.0, shrinkage.book); books];
             for one in train {
@@ -163,10 +139,7 @@ mod tests {
         let (errors, shrinkage) = errors(&additive(), 30, 20);
         assert_eq!(shrinkage.user, 0.5);
         assert!(errors.bias < 0.002, "{errors:?}");
-        assert!(
-            errors.user_mean > 0.1 && errors.global_mean > errors.user_mean,
-            "{errors:?}"
-        );
+        assert!(errors.user_mean > 0.1 && errors.global_mean > errors.user_mean, "{errors:?}");
     }
 
     #[test]

@@ -28,11 +28,7 @@ pub(super) async fn run(
     artifact: &str,
     screen: Screen,
 ) -> anyhow::Result<Deployed> {
-    let (model, config, endpoint) = (
-        place.name("model"),
-        place.name("config"),
-        place.name("endpoint"),
-    );
+    let (model, config, endpoint) = (place.name("model"), place.name("config"), place.name("endpoint"));
     let request = json!({
         "ModelName": model,
         "ExecutionRoleArn": place.role(),
@@ -54,9 +50,7 @@ pub(super) async fn run(
     let request = json!({ "EndpointName": endpoint, "EndpointConfigName": config });
     client.sagemaker("CreateEndpoint", &request).await?;
     loop {
-        let answer = client
-            .sagemaker("DescribeEndpoint", &json!({ "EndpointName": endpoint }))
-            .await?;
+        let answer = client.sagemaker("DescribeEndpoint", &json!({ "EndpointName": endpoint })).await?;
         let status = answer
             .get("EndpointStatus")
             .and_then(Value::as_str)
@@ -64,48 +58,22 @@ pub(super) async fn run(
         match status {
             "InService" => break,
             "Creating" if began.elapsed() < TIMEOUT => tokio::time::sleep(PAUSE).await,
-            "Creating" => bail!(
-                "the endpoint {endpoint} is not in service after {} s",
-                TIMEOUT.as_secs()
-            ),
+            "Creating" => bail!("the endpoint {endpoint} is not in service after {} s", TIMEOUT.as_secs()),
             other => {
                 let reason = answer.get("FailureReason").and_then(Value::as_str);
-                bail!(
-                    "the endpoint {endpoint} is {other}: {}",
-                    reason.unwrap_or("no reason was given")
-                );
+                bail!("the endpoint {endpoint} is {other}: {}", reason.unwrap_or("no reason was given"));
             }
         }
     }
     let in_service = began.elapsed().as_secs_f64();
-    screen.line(&format!(
-        "   endpoint {endpoint}: CreateEndpoint to InService {}",
-        spoken(in_service)
-    ));
-    Ok(Deployed {
-        endpoint,
-        in_service,
-        model,
-        config,
-    })
+    screen.line(&format!("   endpoint {endpoint}: CreateEndpoint to InService {}", spoken(in_service)));
+    Ok(Deployed { endpoint, in_service, model, config })
 }
 
 /// Deletes the endpoint, its configuration and the model.
 pub(super) async fn take_down(client: &Client, deployed: &Deployed) -> anyhow::Result<()> {
-    client
-        .sagemaker(
-            "DeleteEndpoint",
-            &json!({ "EndpointName": deployed.endpoint }),
-        )
-        .await?;
-    client
-        .sagemaker(
-            "DeleteEndpointConfig",
-            &json!({ "EndpointConfigName": deployed.config }),
-        )
-        .await?;
-    client
-        .sagemaker("DeleteModel", &json!({ "ModelName": deployed.model }))
-        .await?;
+    client.sagemaker("DeleteEndpoint", &json!({ "EndpointName": deployed.endpoint })).await?;
+    client.sagemaker("DeleteEndpointConfig", &json!({ "EndpointConfigName": deployed.config })).await?;
+    client.sagemaker("DeleteModel", &json!({ "ModelName": deployed.model })).await?;
     Ok(())
 }

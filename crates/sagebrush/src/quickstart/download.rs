@@ -15,8 +15,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const URL: &str =
-    "https://github.com/zygmuntz/goodbooks-10k/releases/download/v1.0/goodbooks-10k.zip";
+const URL: &str = "https://github.com/zygmuntz/goodbooks-10k/releases/download/v1.0/goodbooks-10k.zip";
 const SHA256: &str = "261b97b56db61f3fb2ce5aadbb13704d30179fcc986c17ace665a0af9ed00731";
 /// Ceiling on the archive, several times what the release page shows.
 const ARCHIVE_LIMIT: u64 = 200_000_000;
@@ -42,10 +41,7 @@ pub(super) async fn goodbooks(folder: &Path, screen: Screen) -> anyhow::Result<D
     } else {
         fetch(&archive, screen).await?;
     }
-    let files = Downloaded {
-        ratings: folder.join("ratings.csv"),
-        books: folder.join("books.csv"),
-    };
+    let files = Downloaded { ratings: folder.join("ratings.csv"), books: folder.join("books.csv") };
     let (from, ratings, books) = (archive, files.ratings.clone(), files.books.clone());
     tokio::task::spawn_blocking(move || {
         zip::unpack(&from, "ratings.csv", &ratings, FILE_LIMIT)?;
@@ -76,14 +72,12 @@ async fn fetch(archive: &Path, screen: Screen) -> anyhow::Result<()> {
         "   download {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}",
     );
     let partial = archive.with_extension("zip.partial");
-    let mut file = File::create(&partial)
-        .with_context(|| format!("{} cannot be written", partial.display()))?;
+    let mut file =
+        File::create(&partial).with_context(|| format!("{} cannot be written", partial.display()))?;
     let mut digest = Sha256::new();
     let mut length = 0u64;
-    while let Some(chunk) = reply
-        .chunk()
-        .await
-        .with_context(|| format!("the download broke off. {advice}"))?
+    while let Some(chunk) =
+        reply.chunk().await.with_context(|| format!("the download broke off. {advice}"))?
     {
         length += chunk.len() as u64;
         if length > ARCHIVE_LIMIT {
@@ -93,8 +87,7 @@ async fn fetch(archive: &Path, screen: Screen) -> anyhow::Result<()> {
             );
         }
         digest.update(&chunk);
-        file.write_all(&chunk)
-            .with_context(|| format!("{} cannot be written", partial.display()))?;
+        file.write_all(&chunk).with_context(|| format!("{} cannot be written", partial.display()))?;
         bar.inc(chunk.len() as u64);
     }
     bar.finish_and_clear();
@@ -105,21 +98,18 @@ async fn fetch(archive: &Path, screen: Screen) -> anyhow::Result<()> {
             partial.display()
         );
     }
-    fs::rename(&partial, archive)
-        .with_context(|| format!("{} cannot be written", archive.display()))?;
+    fs::rename(&partial, archive).with_context(|| format!("{} cannot be written", archive.display()))?;
     screen.line(&format!("   {} fetched, SHA-256 as expected", size(length)));
     Ok(())
 }
 
 fn digest_of(file: &Path) -> anyhow::Result<String> {
-    let mut opened =
-        File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let mut opened = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let length = opened
-            .read(&mut buffer)
-            .with_context(|| format!("{} cannot be read", file.display()))?;
+        let length =
+            opened.read(&mut buffer).with_context(|| format!("{} cannot be read", file.display()))?;
         if length == 0 {
             return Ok(hex::encode(digest.finalize()));
         }

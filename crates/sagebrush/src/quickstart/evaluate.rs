@@ -50,20 +50,13 @@ pub(super) async fn run(
     screen: Screen,
 ) -> anyhow::Result<Evaluated> {
     let pairs: Vec<(u32, u32)> = splits.test.iter().map(|one| (one.user, one.book)).collect();
-    let bar = screen.bar(
-        pairs.len() as u64,
-        "   score {bar:32} {human_pos} of {human_len} pairs",
-    );
+    let bar = screen.bar(pairs.len() as u64, "   score {bar:32} {human_pos} of {human_len} pairs");
     let began = Instant::now();
     let scores = score(client, endpoint, &pairs, &|count| bar.inc(count)).await?;
     let seconds = began.elapsed().as_secs_f64();
     bar.finish_and_clear();
-    let sum: f64 = splits
-        .test
-        .iter()
-        .zip(&scores)
-        .map(|(one, score)| (score - f64::from(one.rating)).powi(2))
-        .sum();
+    let sum: f64 =
+        splits.test.iter().zip(&scores).map(|(one, score)| (score - f64::from(one.rating)).powi(2)).sum();
     let one_pair = time_one_pair(client, endpoint, &pairs).await?;
     let (baselines, shrinkage) = baselines::errors(splits, users, books);
     let evaluated = Evaluated {
@@ -87,9 +80,7 @@ pub(super) async fn score(
 ) -> anyhow::Result<Vec<f64>> {
     let batches: Vec<Vec<f64>> = futures::stream::iter(pairs.chunks(BATCH))
         .map(|batch| async move {
-            let answer = client
-                .invoke(endpoint, "application/jsonlines", request(batch))
-                .await?;
+            let answer = client.invoke(endpoint, "application/jsonlines", request(batch)).await?;
             progress(batch.len() as u64);
             read_scores(&answer, batch.len())
         })
@@ -99,11 +90,7 @@ pub(super) async fn score(
     Ok(batches.concat())
 }
 
-async fn time_one_pair(
-    client: &Client,
-    endpoint: &str,
-    pairs: &[(u32, u32)],
-) -> anyhow::Result<f64> {
+async fn time_one_pair(client: &Client, endpoint: &str, pairs: &[(u32, u32)]) -> anyhow::Result<f64> {
     let mut times = Vec::with_capacity(TIMED);
     for pair in pairs.iter().cycle().take(TIMED) {
         let began = Instant::now();
@@ -125,10 +112,7 @@ fn request(pairs: &[(u32, u32)]) -> Bytes {
 
 fn read_scores(answer: &[u8], expected: usize) -> anyhow::Result<Vec<f64>> {
     let mut scores = Vec::with_capacity(expected);
-    for line in answer
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.trim_ascii().is_empty())
-    {
+    for line in answer.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
         let one: Scores = serde_json::from_slice(line).with_context(|| {
             format!(
                 "the endpoint answered {:?} where a line with one score belongs",
@@ -141,10 +125,7 @@ fn read_scores(answer: &[u8], expected: usize) -> anyhow::Result<Vec<f64>> {
         scores.push(one.scores[0]);
     }
     if scores.len() != expected {
-        bail!(
-            "the endpoint answered {} scores to {expected} pairs",
-            scores.len()
-        );
+        bail!("the endpoint answered {} scores to {expected} pairs", scores.len());
     }
     Ok(scores)
 }
@@ -157,10 +138,7 @@ fn show(evaluated: &Evaluated, screen: Screen) {
         ("user + book bias", baselines.bias),
         ("Object2Vec", evaluated.object2vec),
     ];
-    let largest = rows
-        .iter()
-        .map(|(_, mse)| *mse)
-        .fold(f64::MIN_POSITIVE, f64::max);
+    let largest = rows.iter().map(|(_, mse)| *mse).fold(f64::MIN_POSITIVE, f64::max);
     let mut table = Table::new(&["error on test", ">MSE", ">RMSE", ""]);
     for (name, mse) in rows {
         table.row(vec![
@@ -184,10 +162,7 @@ fn show(evaluated: &Evaluated, screen: Screen) {
     ));
     let margin = (1.0 - evaluated.object2vec / baselines.bias) * 100.0;
     let verdict = if margin >= 0.0 { "below" } else { "above" };
-    screen.line(&format!(
-        "   Object2Vec's MSE is {:.1} % {verdict} that of user + book bias",
-        margin.abs()
-    ));
+    screen.line(&format!("   Object2Vec's MSE is {:.1} % {verdict} that of user + book bias", margin.abs()));
 }
 
 #[cfg(test)]
@@ -196,18 +171,12 @@ mod tests {
 
     #[test]
     fn requests_are_json_lines() {
-        assert_eq!(
-            request(&[(1, 2), (3, 4)]),
-            "{\"in0\":[1],\"in1\":[2]}\n{\"in0\":[3],\"in1\":[4]}\n"
-        );
+        assert_eq!(request(&[(1, 2), (3, 4)]), "{\"in0\":[1],\"in1\":[2]}\n{\"in0\":[3],\"in1\":[4]}\n");
     }
 
     #[test]
     fn answers_must_be_complete_and_finite() {
-        assert_eq!(
-            read_scores(b"{\"scores\":[3.5]}\n{\"scores\":[4]}", 2).expect("two"),
-            [3.5, 4.0]
-        );
+        assert_eq!(read_scores(b"{\"scores\":[3.5]}\n{\"scores\":[4]}", 2).expect("two"), [3.5, 4.0]);
         for (answer, says) in [
             (&b"{\"scores\":[3.5]}\n"[..], "1 scores to 2 pairs"),
             (b"{\"scores\":[1,2]}\n{\"scores\":[4]}", "one score belongs"),

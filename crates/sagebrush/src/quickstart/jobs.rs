@@ -118,10 +118,12 @@ fn completed(
     if reason.is_empty() {
         "no reason was given".clone_into(&mut reason);
     }
-    if last.is_empty() {
+    // What the reason says already need not be read twice.
+    let told = |line: &str| line.contains(&reason) || reason.contains(line.trim());
+    let log: Vec<&str> = last.iter().map(String::as_str).filter(|line| !told(line)).collect();
+    if log.is_empty() {
         bail!("the job {job} ended as {status}: {reason}");
     }
-    let log: Vec<&str> = last.iter().map(String::as_str).collect();
     bail!("the job {job} ended as {status}: {reason}\nthe end of its log:\n  {}", log.join("\n  "))
 }
 

@@ -57,9 +57,7 @@ pub async fn run(args: QuickstartArgs) -> anyhow::Result<()> {
     let home = DataHome::of(args.data_dir.as_deref())?;
     let mut clock = StepClock::default();
 
-    screen.line(
-        &screen.bold("sagebrush quickstart: ratings in, recommendations from a live endpoint out"),
-    );
+    screen.line(&screen.bold("sagebrush quickstart: ratings in, recommendations from a live endpoint out"));
     let interrupted = interrupted()?;
     tokio::pin!(interrupted);
     let began = Instant::now();
@@ -75,11 +73,7 @@ pub async fn run(args: QuickstartArgs) -> anyhow::Result<()> {
     };
     let memory = MemorySampler::start(server.process_id());
     clock.record("start", began.elapsed().as_secs_f64(), memory.end_step());
-    screen.line(&format!(
-        "   data: {} (ready in {})",
-        input.source,
-        spoken(found)
-    ));
+    screen.line(&format!("   data: {} (ready in {})", input.source, spoken(found)));
     screen.line(&format!(
         "   server: {} on {} (listening after {})",
         server.info.endpoint,
@@ -87,16 +81,8 @@ pub async fn run(args: QuickstartArgs) -> anyhow::Result<()> {
         spoken(began.elapsed().as_secs_f64())
     ));
 
-    let client = Client::new(
-        &server.info.endpoint,
-        &server.info.region,
-        server.key.clone(),
-    )?;
-    let place = Place::new(
-        &server.info.region,
-        &server.info.account,
-        Clock::system().now(),
-    );
+    let client = Client::new(&server.info.endpoint, &server.info.region, server.key.clone())?;
+    let place = Place::new(&server.info.region, &server.info.account, Clock::system().now());
     let stage = Stage {
         args: &args,
         own: &own,
@@ -113,7 +99,7 @@ pub async fn run(args: QuickstartArgs) -> anyhow::Result<()> {
     drop(memory);
     if let Err(error) = ended {
         let error = match server.obituary() {
-            Some(obituary) => error.context(obituary),
+            Some(obituary) => anyhow::anyhow!("{error:#}\n{obituary}"),
             None => error,
         };
         // The failure is the news, not how the server took its end.
@@ -122,13 +108,7 @@ pub async fn run(args: QuickstartArgs) -> anyhow::Result<()> {
     }
     if args.keep {
         server.keep();
-        summary::how_to_go_on(
-            &home.keep(),
-            &server.info.endpoint,
-            server.process_id(),
-            &place,
-            screen,
-        );
+        summary::how_to_go_on(&home.keep(), &server.info.endpoint, server.process_id(), &place, screen);
         return Ok(());
     }
     server.stop().await
@@ -176,11 +156,7 @@ struct StepClock {
 
 impl StepClock {
     fn record(&mut self, name: &'static str, seconds: f64, peak_memory: Option<u64>) {
-        self.steps.push(Step {
-            name,
-            seconds,
-            peak_memory,
-        });
+        self.steps.push(Step { name, seconds, peak_memory });
     }
 }
 
@@ -197,41 +173,18 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     async fn all_steps(&self, clock: &mut StepClock) -> anyhow::Result<()> {
-        let Self {
-            args,
-            client,
-            place,
-            screen,
-            ..
-        } = self;
-        let recipe = if args.chapter_settings {
-            Recipe::Chapter
-        } else {
-            Recipe::Regularised
-        };
+        let Self { args, client, place, screen, .. } = self;
+        let recipe = if args.chapter_settings { Recipe::Chapter } else { Recipe::Regularised };
 
         screen.heading(1, "upload to S3");
         self.timed(clock, "upload", self.upload()).await?;
 
         screen.heading(2, "prepare: SQL in a processing job");
-        let prepared = self
-            .timed(
-                clock,
-                "prepare",
-                prepare::run(client, place, self.input, args, *screen),
-            )
-            .await?;
+        let prepared =
+            self.timed(clock, "prepare", prepare::run(client, place, self.input, args, *screen)).await?;
 
         screen.heading(3, "train: Object2Vec in a training job");
-        let training = train::run(
-            client,
-            place,
-            &prepared,
-            recipe,
-            self.own,
-            args.verbose,
-            *screen,
-        );
+        let training = train::run(client, place, &prepared, recipe, self.own, args.verbose, *screen);
         let trained = self.timed(clock, "train", training).await?;
 
         screen.heading(4, "deploy: model, endpoint configuration, endpoint");
@@ -242,27 +195,18 @@ impl Stage<'_> {
         let evaluating = async {
             let splits = Splits::read(client, place, &prepared).await?;
             let (users, books) = (prepared.users, prepared.books);
-            let evaluated =
-                evaluate::run(client, &deployed.endpoint, &splits, users, books, *screen).await?;
+            let evaluated = evaluate::run(client, &deployed.endpoint, &splits, users, books, *screen).await?;
             anyhow::Ok((splits, evaluated))
         };
         let (splits, evaluated) = self.timed(clock, "evaluate", evaluating).await?;
 
         screen.heading(6, "recommend");
         let user = args.recommend_for.as_deref();
-        let choosing = recommend::run(
-            client,
-            place,
-            &deployed.endpoint,
-            &prepared,
-            &splits,
-            user,
-            *screen,
-        );
+        let choosing = recommend::run(client, place, &deployed.endpoint, &prepared, &splits, user, *screen);
         let recommended = self.timed(clock, "recommend", choosing).await?;
 
         screen.heading(7, "how long it took");
-        summary::table(&clock.steps, &trained, self.memory, *screen);
+        summary::table(&clock.steps, &trained, recipe, self.memory, *screen);
         let curve = self.draw(&trained, &evaluated)?;
         let findings = Findings {
             input: self.input,
@@ -298,35 +242,21 @@ impl Stage<'_> {
     }
 
     async fn upload(&self) -> anyhow::Result<()> {
-        let Self {
-            client,
-            place,
-            screen,
-            input,
-            ..
-        } = self;
+        let Self { client, place, screen, input, .. } = self;
         client.make_bucket(&place.bucket).await?;
         let total = std::fs::metadata(&input.ratings).map_or(0, |file| file.len());
         let bar = screen.bar(total, "   upload {bar:32} {bytes} of {total_bytes}");
         let began = Instant::now();
         let key = place.key("input/ratings/ratings.csv");
-        let sent = client
-            .upload_file(&place.bucket, &key, &input.ratings, &|bytes| bar.inc(bytes))
-            .await?;
+        let sent = client.upload_file(&place.bucket, &key, &input.ratings, &|bytes| bar.inc(bytes)).await?;
         bar.finish_and_clear();
         let key = place.key("input/books/books.csv");
         match &input.books {
-            Some(books) => {
-                client
-                    .upload_file(&place.bucket, &key, books, &|_| {})
-                    .await?
-            }
+            Some(books) => client.upload_file(&place.bucket, &key, books, &|_| {}).await?,
             None => {
                 // The script joins titles from a table of books; without one every book goes by its id.
                 let header = Bytes::from_static(b"book_id,title\n");
-                client
-                    .put_object(&place.bucket, &key, "text/csv", header)
-                    .await?;
+                client.put_object(&place.bucket, &key, "text/csv", header).await?;
                 0
             }
         };
@@ -350,15 +280,13 @@ impl Stage<'_> {
             evaluated.object2vec
         );
         let title = "Object2Vec: error by epoch";
-        let Some(picture) = curve::svg(&trained.epochs, trained.best_epoch, title, &subtitle)
-        else {
+        let Some(picture) = curve::svg(&trained.epochs, trained.best_epoch, title, &subtitle) else {
             return Ok(None);
         };
         let file = self.args.curve_file();
         std::fs::write(&file, picture)
             .with_context(|| format!("the learning curve {} cannot be written", file.display()))?;
-        self.screen
-            .line(&format!("   learning curve: {}", file.display()));
+        self.screen.line(&format!("   learning curve: {}", file.display()));
         Ok(Some(file))
     }
 }

@@ -28,12 +28,7 @@ impl Place {
             at.minute(),
             at.second()
         );
-        Self {
-            bucket: BUCKET.to_owned(),
-            region: region.to_owned(),
-            account: account.to_owned(),
-            stamp,
-        }
+        Self { bucket: BUCKET.to_owned(), region: region.to_owned(), account: account.to_owned(), stamp }
     }
 
     /// The name of a job, model or endpoint of this run.
@@ -58,10 +53,7 @@ impl Place {
 
     /// A built-in image, such as `object2vec:1`, as AWS addresses images.
     pub(super) fn image(&self, name_and_tag: &str) -> String {
-        format!(
-            "{}.dkr.ecr.{}.amazonaws.com/{name_and_tag}",
-            self.account, self.region
-        )
+        format!("{}.dkr.ecr.{}.amazonaws.com/{name_and_tag}", self.account, self.region)
     }
 }
 
@@ -72,19 +64,9 @@ mod tests {
 
     #[test]
     fn names_carry_the_start_of_the_run() {
-        let place = Place::new(
-            "eu-west-1",
-            "123456789012",
-            datetime!(2026-03-04 05:06:07 UTC),
-        );
+        let place = Place::new("eu-west-1", "123456789012", datetime!(2026-03-04 05:06:07 UTC));
         assert_eq!(place.name("train"), "goodbooks-train-20260304-050607");
-        assert_eq!(
-            place.uri("x/"),
-            "s3://sagebrush-quickstart/goodbooks/20260304-050607/x/"
-        );
-        assert_eq!(
-            place.image("object2vec:1"),
-            "123456789012.dkr.ecr.eu-west-1.amazonaws.com/object2vec:1"
-        );
+        assert_eq!(place.uri("x/"), "s3://sagebrush-quickstart/goodbooks/20260304-050607/x/");
+        assert_eq!(place.image("object2vec:1"), "123456789012.dkr.ecr.eu-west-1.amazonaws.com/object2vec:1");
     }
 }

@@ -38,11 +38,7 @@ pub(super) struct Splits {
 
 impl Splits {
     /// Reads all three from the outputs of the preparation.
-    pub(super) async fn read(
-        client: &Client,
-        place: &Place,
-        prepared: &Prepared,
-    ) -> anyhow::Result<Self> {
+    pub(super) async fn read(client: &Client, place: &Place, prepared: &Prepared) -> anyhow::Result<Self> {
         Ok(Self {
             train: read_split(client, place, prepared, "train").await?,
             validation: read_split(client, place, prepared, "validation").await?,
@@ -68,33 +64,18 @@ async fn read_split(
         Ok(())
     })
     .await?;
-    let expected = prepared
-        .rows
-        .iter()
-        .find(|row| row.step == split)
-        .map_or(0, |row| row.ratings);
+    let expected = prepared.rows.iter().find(|row| row.step == split).map_or(0, |row| row.ratings);
     if ratings.len() as u64 != expected {
-        bail!(
-            "the split {split} has {} records where the summary says {expected}",
-            ratings.len()
-        );
+        bail!("the split {split} has {} records where the summary says {expected}", ratings.len());
     }
     Ok(ratings)
 }
 
 fn parse(line: &[u8], users: u32, books: u32) -> anyhow::Result<Rating> {
     let record: Line = serde_json::from_slice(line).context("this is not an Object2Vec record")?;
-    let rating = Rating {
-        user: record.in0[0],
-        book: record.in1[0],
-        rating: record.label,
-    };
+    let rating = Rating { user: record.in0[0], book: record.in1[0], rating: record.label };
     if rating.user >= users || rating.book >= books {
-        bail!(
-            "user {} or book {} is not among {users} users and {books} books",
-            rating.user,
-            rating.book
-        );
+        bail!("user {} or book {} is not among {users} users and {books} books", rating.user, rating.book);
     }
     Ok(rating)
 }
@@ -106,14 +87,7 @@ mod tests {
     #[test]
     fn records_are_checked_against_the_vocabularies() {
         let rating = parse(br#"{"in0":[4],"in1":[2],"label":3.5}"#, 5, 3).expect("a record");
-        assert_eq!(
-            rating,
-            Rating {
-                user: 4,
-                book: 2,
-                rating: 3.5
-            }
-        );
+        assert_eq!(rating, Rating { user: 4, book: 2, rating: 3.5 });
         assert!(parse(br#"{"in0":[5],"in1":[2],"label":3}"#, 5, 3).is_err());
         assert!(parse(br#"{"in0":[1,2],"in1":[2],"label":3}"#, 5, 3).is_err());
         assert!(parse(br#"{"in0":[1]"#, 5, 3).is_err());

@@ -19,19 +19,36 @@ const SHAPE: &[(&str, &str)] = &[
 ];
 
 /// The regularised recipe, chosen on validation error alone: docs/decisions/0003-quickstart-recipe.md has the sweep.
+/// Weight decay and epochs depend on the number of training records: see [`scaled`].
 const REGULARISED: &[(&str, &str)] = &[
     ("optimizer", "adagrad"),
     ("enc_dim", "256"),
     ("comparator_list", "hadamard, concat"),
     ("mlp_layers", "0"),
     ("dropout", "0.65"),
-    ("weight_decay", "0.0002"),
     ("learning_rate", "0.1"),
     ("mini_batch_size", "32"),
-    ("epochs", "100"),
     ("early_stopping_patience", "5"),
     ("early_stopping_tolerance", "0.00001"),
 ];
+
+/// Weight decay times training records. Weight decay acts on a row of the tables in every batch, the data only in the
+/// batches that hold it: over an epoch a row is pulled to zero in proportion to the number of batches, while its
+/// ratings stay as many as they are. So the same strength per row needs a weight decay inverse to the records.
+const DECAY_RECORDS: f64 = 20.0;
+/// Records read in a whole training at most, early stopping aside: what a laptop does in one to three minutes.
+const RECORDS_READ: u64 = 35_000_000;
+/// Few records take many epochs, many records are not left after a few.
+const EPOCHS: (u64, u64) = (25, 100);
+
+/// The regularised recipe's values that depend on the number of training records.
+fn scaled(records: u64) -> [(&'static str, String); 2] {
+    let records = records.max(1);
+    // Six decimals are two digits and more up to two million records.
+    let decay = (DECAY_RECORDS / records as f64 * 1e6).ceil() / 1e6;
+    let epochs = (RECORDS_READ / records).clamp(EPOCHS.0, EPOCHS.1);
+    [("weight_decay", decay.min(1.0).to_string()), ("epochs", epochs.to_string())]
+}
 
 /// The chapter's settings, as its training job logged them.
 const CHAPTER: &[(&str, &str)] = &[
@@ -68,36 +85,29 @@ impl Recipe {
         }
     }
 
-    /// The hyperparameters for vocabularies of `users` and `books`, with the user's own values last and winning.
+    /// The hyperparameters for vocabularies of `users` and `books` and so many training records, with the user's own
+    /// values last and winning.
     pub(super) fn hyperparameters(
         self,
         users: u32,
         books: u32,
+        records: u64,
         own: &[(String, String)],
     ) -> Hyperparameters {
-        let table = match self {
-            Self::Regularised => REGULARISED,
-            Self::Chapter => CHAPTER,
-        };
         // AWS accepts vocabularies of two and more.
-        let sizes = [
-            ("enc0_vocab_size", users.max(2)),
-            ("enc1_vocab_size", books.max(2)),
-        ];
-        let mut all: Hyperparameters = SHAPE
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .chain(
-                sizes
-                    .iter()
-                    .map(|(name, value)| ((*name).to_owned(), value.to_string())),
-            )
-            .chain(
-                table
-                    .iter()
-                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-            )
-            .collect();
+        let sizes =
+            [("enc0_vocab_size", users.max(2).to_string()), ("enc1_vocab_size", books.max(2).to_string())];
+        let (table, scaled) = match self {
+            Self::Regularised => (REGULARISED, scaled(records).to_vec()),
+            Self::Chapter => (CHAPTER, Vec::new()),
+        };
+        let fixed = |table: &[(&str, &str)]| -> Hyperparameters {
+            table.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let mut all = fixed(SHAPE);
+        all.extend(sizes.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        all.extend(fixed(table));
+        all.extend(scaled.into_iter().map(|(name, value)| (name.to_owned(), value)));
         for (name, value) in own {
             match all.iter_mut().find(|(known, _)| known == name) {
                 Some((_, known)) => known.clone_from(value),
@@ -110,15 +120,11 @@ impl Recipe {
 
 /// Reads one `--hyperparameter name=value`; which names and values there are is the training job's to say.
 pub(super) fn parse_own(text: &str) -> anyhow::Result<(String, String)> {
-    let (name, value) = text
-        .split_once('=')
-        .with_context(|| format!("{text:?} is not name=value, such as epochs=5"))?;
+    let (name, value) =
+        text.split_once('=').with_context(|| format!("{text:?} is not name=value, such as epochs=5"))?;
     let (name, value) = (name.trim(), value.trim());
     if name.is_empty() || value.is_empty() {
-        bail!(
-            "{text:?} lacks the {}",
-            if name.is_empty() { "name" } else { "value" }
-        );
+        bail!("{text:?} lacks the {}", if name.is_empty() { "name" } else { "value" });
     }
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -128,16 +134,13 @@ mod tests {
     use super::*;
 
     fn value<'a>(all: &'a Hyperparameters, name: &str) -> Option<&'a str> {
-        all.iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        all.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     #[test]
     fn own_values_win_and_names_stay_unique() {
-        let own =
-            [parse_own("epochs=5"), parse_own("mlp_dim = 16")].map(|one| one.expect("well-formed"));
-        let all = Recipe::Regularised.hyperparameters(275, 973, &own);
+        let own = [parse_own("epochs=5"), parse_own("mlp_dim = 16")].map(|one| one.expect("well-formed"));
+        let all = Recipe::Regularised.hyperparameters(275, 973, 32_113, &own);
         assert_eq!(value(&all, "epochs"), Some("5"));
         assert_eq!(value(&all, "mlp_dim"), Some("16"));
         assert_eq!(value(&all, "enc0_vocab_size"), Some("275"));
@@ -149,10 +152,23 @@ mod tests {
 
     #[test]
     fn the_chapter_is_the_chapter() {
-        let all = Recipe::Chapter.hyperparameters(12_347, 985, &[]);
+        let all = Recipe::Chapter.hyperparameters(12_347, 985, 841_039, &[]);
         assert_eq!(value(&all, "enc_dim"), Some("1024"));
         assert_eq!(value(&all, "mini_batch_size"), Some("64"));
         assert_eq!(value(&all, "epochs"), Some("10"));
+    }
+
+    #[test]
+    fn decay_and_epochs_follow_the_number_of_records() {
+        let scaled = |records| {
+            let all = Recipe::Regularised.hyperparameters(9, 9, records, &[]);
+            (value(&all, "weight_decay").map(str::to_owned), value(&all, "epochs").map(str::to_owned))
+        };
+        let pair = |decay: &str, epochs: &str| (Some(decay.to_owned()), Some(epochs.to_owned()));
+        assert_eq!(scaled(32_113), pair("0.000623", "100"));
+        assert_eq!(scaled(841_039), pair("0.000024", "41"));
+        assert_eq!(scaled(100_000_000), pair("0.000001", "25"));
+        assert_eq!(scaled(0), pair("1", "100"));
     }
 
     #[test]

@@ -74,32 +74,24 @@ pub(super) async fn run(
     let users = read_users(client, place, prepared.users).await?;
     let user = match wanted {
         None => busiest(splits, prepared.users),
-        Some(id) => users.iter().position(|one| one == id).with_context(|| {
-            format!("the user {id} is not among those that are left after preparation")
-        })?,
+        Some(id) => users
+            .iter()
+            .position(|one| one == id)
+            .with_context(|| format!("the user {id} is not among those that are left after preparation"))?,
     };
-    let own: Vec<&Rating> = splits
-        .all()
-        .filter(|one| one.user as usize == user)
-        .collect();
+    let own: Vec<&Rating> = splits.all().filter(|one| one.user as usize == user).collect();
     let mut rated = vec![false; books.len()];
     for one in &own {
         rated[one.book as usize] = true;
     }
-    let pairs: Vec<(u32, u32)> = (0..prepared.books)
-        .filter(|book| !rated[*book as usize])
-        .map(|book| (user as u32, book))
-        .collect();
+    let pairs: Vec<(u32, u32)> =
+        (0..prepared.books).filter(|book| !rated[*book as usize]).map(|book| (user as u32, book)).collect();
     let scores = score(client, endpoint, &pairs, &|_| {}).await?;
     let mut ranked: Vec<(u32, f64)> = pairs.iter().map(|(_, book)| *book).zip(scores).collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let shown = |book: u32, rating: f64| {
         let Book { id, title } = &books[book as usize];
-        Shown {
-            book_id: id.clone(),
-            title: title.clone(),
-            rating,
-        }
+        Shown { book_id: id.clone(), title: title.clone(), rating }
     };
     let recommended = Recommended {
         user_id: users[user].clone(),
@@ -108,11 +100,7 @@ pub(super) async fn run(
             .into_iter()
             .map(|(book, rating)| shown(book, rating))
             .collect(),
-        books: ranked
-            .iter()
-            .take(SHOWN)
-            .map(|(book, rating)| shown(*book, *rating))
-            .collect(),
+        books: ranked.iter().take(SHOWN).map(|(book, rating)| shown(*book, *rating)).collect(),
         candidates: pairs.len() as u64,
     };
     show(&recommended, screen);
@@ -123,37 +111,24 @@ async fn read_books(client: &Client, place: &Place, count: u32) -> anyhow::Resul
     let mut books: Vec<Option<Book>> = (0..count).map(|_| None).collect();
     read_output(client, place, "books", &mut |line| {
         let line: BookLine = serde_json::from_slice(line)?;
-        let slot = books
-            .get_mut(line.book_ind as usize)
-            .context("a book index is out of range")?;
-        *slot = Some(Book {
-            id: plain(&line.book_id),
-            title: line.title,
-        });
+        let slot = books.get_mut(line.book_ind as usize).context("a book index is out of range")?;
+        *slot = Some(Book { id: plain(&line.book_id), title: line.title });
         Ok(())
     })
     .await?;
-    books
-        .into_iter()
-        .collect::<Option<_>>()
-        .context("the output books has gaps")
+    books.into_iter().collect::<Option<_>>().context("the output books has gaps")
 }
 
 async fn read_users(client: &Client, place: &Place, count: u32) -> anyhow::Result<Vec<String>> {
     let mut users: Vec<Option<String>> = vec![None; count as usize];
     read_output(client, place, "users", &mut |line| {
         let line: UserLine = serde_json::from_slice(line)?;
-        let slot = users
-            .get_mut(line.user_ind as usize)
-            .context("a user index is out of range")?;
+        let slot = users.get_mut(line.user_ind as usize).context("a user index is out of range")?;
         *slot = Some(plain(&line.user_id));
         Ok(())
     })
     .await?;
-    users
-        .into_iter()
-        .collect::<Option<_>>()
-        .context("the output users has gaps")
+    users.into_iter().collect::<Option<_>>().context("the output users has gaps")
 }
 
 fn plain(id: &Value) -> String {
@@ -182,40 +157,24 @@ fn favourites(own: &[&Rating], splits: &Splits, books: usize) -> Vec<(u32, f64)>
         let (sum, count) = sums[book as usize];
         sum / f64::from(count.max(1))
     };
-    let mut liked: Vec<(u32, f64)> = own
-        .iter()
-        .map(|one| (one.book, f64::from(one.rating)))
-        .collect();
-    liked.sort_by(|a, b| {
-        b.1.total_cmp(&a.1)
-            .then(mean(a.0).total_cmp(&mean(b.0)))
-            .then(a.0.cmp(&b.0))
-    });
+    let mut liked: Vec<(u32, f64)> = own.iter().map(|one| (one.book, f64::from(one.rating))).collect();
+    liked.sort_by(|a, b| b.1.total_cmp(&a.1).then(mean(a.0).total_cmp(&mean(b.0))).then(a.0.cmp(&b.0)));
     liked.truncate(SHOWN);
     liked
 }
 
 fn show(recommended: &Recommended, screen: Screen) {
-    let heading = format!(
-        "user {} rated {} books and liked",
-        recommended.user_id, recommended.ratings
-    );
+    let heading = format!("user {} rated {} books and liked", recommended.user_id, recommended.ratings);
     let mut liked = Table::new(&[&heading, ">stars"]);
     for book in &recommended.liked {
-        liked.row(vec![
-            shortened(&book.title, TITLE_WIDTH),
-            format!("{:.0}", book.rating),
-        ]);
+        liked.row(vec![shortened(&book.title, TITLE_WIDTH), format!("{:.0}", book.rating)]);
     }
     screen.table(&liked);
     screen.line("");
     let heading = format!("recommended, of {} not read", recommended.candidates);
     let mut books = Table::new(&[&heading, ">expected"]);
     for book in &recommended.books {
-        books.row(vec![
-            shortened(&book.title, TITLE_WIDTH),
-            format!("{:.2}", book.rating),
-        ]);
+        books.row(vec![shortened(&book.title, TITLE_WIDTH), format!("{:.2}", book.rating)]);
     }
     screen.table(&books);
 }
@@ -228,12 +187,7 @@ mod tests {
     fn favourites_are_the_most_telling_best_rated() {
         let rate = |user, book, rating| Rating { user, book, rating };
         let splits = Splits {
-            train: vec![
-                rate(0, 0, 5.0),
-                rate(0, 1, 5.0),
-                rate(1, 0, 5.0),
-                rate(1, 1, 1.0),
-            ],
+            train: vec![rate(0, 0, 5.0), rate(0, 1, 5.0), rate(1, 0, 5.0), rate(1, 1, 1.0)],
             validation: vec![rate(0, 2, 4.0)],
             test: vec![rate(2, 2, 2.0)],
         };

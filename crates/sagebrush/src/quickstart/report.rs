@@ -45,15 +45,7 @@ pub(super) struct Findings<'a> {
 
 /// The report as one JSON object.
 pub(super) fn document(findings: &Findings<'_>, memory: &MemorySampler) -> Value {
-    let Findings {
-        input,
-        prepared,
-        trained,
-        deployed,
-        evaluated,
-        recommended,
-        ..
-    } = findings;
+    let Findings { input, prepared, trained, deployed, evaluated, recommended, .. } = findings;
     let steps: Vec<Value> = findings
         .steps
         .iter()
@@ -69,16 +61,9 @@ pub(super) fn document(findings: &Findings<'_>, memory: &MemorySampler) -> Value
         ("object2vec", evaluated.object2vec),
     ];
     let named = |map: &dyn Fn(f64) -> f64| -> Map<String, Value> {
-        errors
-            .iter()
-            .map(|(name, mse)| ((*name).to_owned(), json!(map(*mse))))
-            .collect()
+        errors.iter().map(|(name, mse)| ((*name).to_owned(), json!(map(*mse)))).collect()
     };
-    let rates: Vec<Option<f64>> = trained
-        .epochs
-        .iter()
-        .map(|epoch| epoch.records_per_second)
-        .collect();
+    let rates: Vec<Option<f64>> = trained.epochs.iter().map(|epoch| epoch.records_per_second).collect();
     json!({
         "report_version": 1,
         "sagebrush_version": env!("CARGO_PKG_VERSION"),
@@ -147,8 +132,7 @@ fn quantiles(prepared: &Prepared) -> Map<String, Value> {
 pub(super) fn write(file: &Path, document: &Value) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(document)?;
     text.push('\n');
-    std::fs::write(file, text)
-        .with_context(|| format!("the report {} cannot be written", file.display()))
+    std::fs::write(file, text).with_context(|| format!("the report {} cannot be written", file.display()))
 }
 
 #[cfg(test)]
@@ -159,27 +143,12 @@ mod tests {
     #[test]
     fn rows_and_quantiles_are_keyed() {
         let prepared = Prepared {
-            rows: vec![RowCount {
-                step: "users kept".into(),
-                ratings: 3,
-                users: 2,
-                books: 1,
-            }],
-            quantiles: vec![Quantile {
-                entity: "user".into(),
-                quantile: 0.25,
-                count: 96.0,
-            }],
+            rows: vec![RowCount { step: "users kept".into(), ratings: 3, users: 2, books: 1 }],
+            quantiles: vec![Quantile { entity: "user".into(), quantile: 0.25, count: 96.0 }],
             users: 2,
             books: 1,
         };
-        assert_eq!(
-            Value::from(rows(&prepared)).pointer("/users_kept/ratings"),
-            Some(&json!(3))
-        );
-        assert_eq!(
-            Value::from(quantiles(&prepared)).pointer("/user/0.25"),
-            Some(&json!(96.0))
-        );
+        assert_eq!(Value::from(rows(&prepared)).pointer("/users_kept/ratings"), Some(&json!(3)));
+        assert_eq!(Value::from(quantiles(&prepared)).pointer("/user/0.25"), Some(&json!(96.0)));
     }
 }

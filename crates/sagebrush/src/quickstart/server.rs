@@ -43,8 +43,7 @@ impl Server {
             .with_context(|| format!("the data folder {} cannot be made", data_dir.display()))?;
         let program = std::env::current_exe().context("this program's own file is unknown")?;
         let output = data_dir.join(OUTPUT_FILE);
-        let log = File::create(&output)
-            .with_context(|| format!("{} cannot be written", output.display()))?;
+        let log = File::create(&output).with_context(|| format!("{} cannot be written", output.display()))?;
         let earlier = written_at(data_dir);
         // A group of its own: Ctrl-C reaches the quickstart first, which then ends the server in order.
         let child = Command::new(program)
@@ -53,10 +52,7 @@ impl Server {
             .arg(data_dir)
             .args(["--listen", "127.0.0.1:0"])
             .stdin(Stdio::null())
-            .stdout(
-                log.try_clone()
-                    .context("the server's output file cannot be shared")?,
-            )
+            .stdout(log.try_clone().context("the server's output file cannot be shared")?)
             .stderr(log)
             .process_group(0)
             .spawn()
@@ -73,13 +69,7 @@ impl Server {
             if fresh && let Ok(info) = read_server_info(data_dir) {
                 let key = read_credentials(data_dir)?;
                 let child = started.child.take().context("the server is gone")?;
-                return Ok(Self {
-                    child,
-                    output,
-                    kept: false,
-                    info,
-                    key,
-                });
+                return Ok(Self { child, output, kept: false, info, key });
             }
             if began.elapsed() > START_TIMEOUT {
                 bail!(
@@ -105,10 +95,7 @@ impl Server {
     /// If the server ended by itself, says how and shows the end of its output.
     pub(super) fn obituary(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok().flatten()?;
-        Some(format!(
-            "the server ended ({status}); the end of its output:\n{}",
-            tail_of(&self.output)
-        ))
+        Some(format!("the server ended ({status}); the end of its output:\n{}", tail_of(&self.output)))
     }
 
     /// Tells the server to stop and waits for it; a second Ctrl-C or too long a wait kills it.
@@ -132,10 +119,7 @@ impl Server {
             Some(status) if status.success() => Ok(()),
             Some(status) => bail!("the server ended with {status}:\n{}", tail_of(&self.output)),
             None => {
-                self.child
-                    .kill()
-                    .and_then(|()| self.child.wait())
-                    .context("the server cannot be killed")?;
+                self.child.kill().and_then(|()| self.child.wait()).context("the server cannot be killed")?;
                 bail!("the server did not stop when told and was killed")
             }
         }
@@ -189,9 +173,7 @@ fn end_now(child: &mut Child) {
 
 /// When the server last wrote down its address: a file left by an earlier server must not be taken for ours.
 fn written_at(data_dir: &Path) -> Option<SystemTime> {
-    fs::metadata(data_dir.join("server.json"))
-        .and_then(|file| file.modified())
-        .ok()
+    fs::metadata(data_dir.join("server.json")).and_then(|file| file.modified()).ok()
 }
 
 fn tail_of(file: &Path) -> String {
@@ -220,11 +202,7 @@ mod tests {
         let file = folder.path().join("out");
         fs::write(&file, format!("{}the end\n", "x".repeat(5_000))).expect("written");
         let tail = tail_of(&file);
-        assert!(
-            tail.ends_with("the end") && tail.len() < 2_001,
-            "{}",
-            tail.len()
-        );
+        assert!(tail.ends_with("the end") && tail.len() < 2_001, "{}", tail.len());
         fs::write(&file, "").expect("written");
         assert_eq!(tail_of(&file), "(it wrote nothing)");
     }

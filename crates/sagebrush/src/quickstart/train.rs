@@ -13,6 +13,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
+/// Every epoch has a row up to this one; later only every fifth and those that come slowly.
+const ROWS_IN_FULL: u32 = 10;
+/// An epoch that ends so long after the last row has one of its own.
+const SLOW_ROW: Duration = Duration::from_secs(5);
 /// Without a terminal, one line of progress at most this often.
 const PLAIN_PROGRESS: Duration = Duration::from_secs(10);
 
@@ -59,28 +63,17 @@ pub(super) async fn run(
     verbose: bool,
     screen: Screen,
 ) -> anyhow::Result<Trained> {
-    let hyperparameters = recipe.hyperparameters(prepared.users, prepared.books, own);
-    let rows = |step: &str| {
-        prepared
-            .rows
-            .iter()
-            .find(|row| row.step == step)
-            .map_or(0, |row| row.ratings)
-    };
+    let rows = |step: &str| prepared.rows.iter().find(|row| row.step == step).map_or(0, |row| row.ratings);
     let records = rows("train");
+    let hyperparameters = recipe.hyperparameters(prepared.users, prepared.books, records, own);
     for line in listed(recipe, &hyperparameters) {
         screen.note(&line);
     }
     let job = place.name("train");
     let began = Instant::now();
-    client
-        .sagemaker("CreateTrainingJob", &request(place, &job, &hyperparameters))
-        .await?;
+    client.sagemaker("CreateTrainingJob", &request(place, &job, &hyperparameters)).await?;
     let mut progress = Progress::new(records, epochs_wanted(&hyperparameters), verbose, screen);
-    let ended = follow(client, &TRAINING, &job, began, &mut |line| {
-        progress.line(line)
-    })
-    .await;
+    let ended = follow(client, &TRAINING, &job, began, &mut |line| progress.line(line)).await;
     let progress = progress.finish();
     let completed = ended?;
     let artifact = completed
@@ -118,10 +111,8 @@ fn request(place: &Place, job: &str, hyperparameters: &Hyperparameters) -> Value
             })
         })
         .collect();
-    let hyperparameters: Map<String, Value> = hyperparameters
-        .iter()
-        .map(|(name, value)| (name.clone(), json!(value)))
-        .collect();
+    let hyperparameters: Map<String, Value> =
+        hyperparameters.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     json!({
         "TrainingJobName": job,
         "RoleArn": place.role(),
@@ -138,9 +129,8 @@ fn request(place: &Place, job: &str, hyperparameters: &Hyperparameters) -> Value
 fn listed(recipe: Recipe, hyperparameters: &Hyperparameters) -> Vec<String> {
     let mut lines = vec![format!("object2vec:1, {} settings:", recipe.name())];
     let mut line = String::new();
-    for (name, value) in hyperparameters
-        .iter()
-        .filter(|(name, _)| !name.starts_with("enc0") && !name.starts_with("enc1"))
+    for (name, value) in
+        hyperparameters.iter().filter(|(name, _)| !name.starts_with("enc0") && !name.starts_with("enc1"))
     {
         let one = format!("{name}={}", value.replace(", ", ","));
         if !line.is_empty() && line.len() + one.len() > 80 {
@@ -156,10 +146,7 @@ fn listed(recipe: Recipe, hyperparameters: &Hyperparameters) -> Vec<String> {
 }
 
 fn epochs_wanted(hyperparameters: &Hyperparameters) -> Option<u32> {
-    hyperparameters
-        .iter()
-        .find(|(name, _)| name == "epochs")
-        .and_then(|(_, value)| value.parse().ok())
+    hyperparameters.iter().find(|(name, _)| name == "epochs").and_then(|(_, value)| value.parse().ok())
 }
 
 fn lowest(epochs: &[Epoch]) -> Option<u32> {
@@ -171,9 +158,7 @@ fn lowest(epochs: &[Epoch]) -> Option<u32> {
 }
 
 fn close(trained: &Trained, screen: Screen) {
-    let best = trained
-        .best_epoch
-        .and_then(|best| trained.epochs.iter().find(|epoch| epoch.epoch == best));
+    let best = trained.best_epoch.and_then(|best| trained.epochs.iter().find(|epoch| epoch.epoch == best));
     if let Some(best) = best {
         let ended = match trained.epochs.last() {
             Some(last) if trained.stopped_early => {
@@ -181,19 +166,11 @@ fn close(trained: &Trained, screen: Screen) {
             }
             _ => String::new(),
         };
-        let error = best
-            .validation_mse
-            .map_or_else(String::new, |mse| format!(" (validation MSE {mse:.4})"));
-        screen.line(&format!(
-            "   {ended}the model of epoch {} is kept{error}",
-            best.epoch
-        ));
+        let error = best.validation_mse.map_or_else(String::new, |mse| format!(" (validation MSE {mse:.4})"));
+        screen.line(&format!("   {ended}the model of epoch {} is kept{error}", best.epoch));
     }
     if let Some(seconds) = trained.first_log_line {
-        screen.line(&format!(
-            "   CreateTrainingJob to the first log line: {}",
-            spoken(seconds)
-        ));
+        screen.line(&format!("   CreateTrainingJob to the first log line: {}", spoken(seconds)));
     }
 }
 
@@ -215,10 +192,7 @@ struct Progress {
 
 impl Progress {
     fn new(records: u64, epochs: Option<u32>, verbose: bool, screen: Screen) -> Self {
-        let bar = screen.bar(
-            records,
-            "   epoch {prefix} {bar:32} {human_pos:>9} of {human_len}  {msg}",
-        );
+        let bar = screen.bar(records, "   epoch {prefix} {bar:32} {human_pos:>9} of {human_len}  {msg}");
         bar.set_prefix("0");
         Self {
             screen,
@@ -240,15 +214,9 @@ impl Progress {
             self.bar.suspend(|| self.screen.note(line));
         }
         match parse(line) {
-            Some(LogEvent::Progress {
-                epoch,
-                records,
-                rate,
-            }) => self.moved(epoch, records, rate),
+            Some(LogEvent::Progress { epoch, records, rate }) => self.moved(epoch, records, rate),
             Some(LogEvent::TrainError { epoch, mse }) => self.epoch(epoch).train_mse = Some(mse),
-            Some(LogEvent::ValidationError { epoch, mse }) => {
-                self.epoch(epoch).validation_mse = Some(mse)
-            }
+            Some(LogEvent::ValidationError { epoch, mse }) => self.epoch(epoch).validation_mse = Some(mse),
             Some(LogEvent::Throughput { rate }) => {
                 if let Some(current) = &mut self.current {
                     current.records_per_second = Some(rate);
@@ -263,67 +231,59 @@ impl Progress {
 
     fn moved(&mut self, epoch: u32, records: u64, rate: f64) {
         self.bar.set_prefix(format!("{epoch}{}", self.of));
-        self.bar.set_message(format!("{} records/s", rounded(rate)));
+        let best = lowest(&self.epochs).and_then(|best| self.epochs.iter().find(|epoch| epoch.epoch == best));
+        let best = best.and_then(|epoch| Some((epoch.epoch, epoch.validation_mse?)));
+        let best = best.map_or_else(String::new, |(epoch, mse)| format!("  best {mse:.4} (epoch {epoch})"));
+        self.bar.set_message(format!("{} records/s{best}", rounded(rate)));
         self.bar.set_position(records.min(self.records));
         if !self.screen.is_terminal() && self.told.elapsed() > PLAIN_PROGRESS {
             self.told = Instant::now();
             let (done, all) = (thousands(records), thousands(self.records));
-            self.screen.line(&format!(
-                "   epoch {epoch}: {done} of {all} records, {} records/s",
-                rounded(rate)
-            ));
+            self.screen
+                .line(&format!("   epoch {epoch}: {done} of {all} records, {} records/s", rounded(rate)));
         }
     }
 
     /// The epoch being put together, after closing an earlier one that had no throughput line.
     fn epoch(&mut self, epoch: u32) -> &mut Epoch {
-        if self
-            .current
-            .as_ref()
-            .is_some_and(|current| current.epoch != epoch)
-        {
+        if self.current.as_ref().is_some_and(|current| current.epoch != epoch) {
             self.complete();
         }
-        self.current.get_or_insert_with(|| Epoch {
-            epoch,
-            ..Epoch::default()
-        })
+        self.current.get_or_insert_with(|| Epoch { epoch, ..Epoch::default() })
     }
 
     fn complete(&mut self) {
         let Some(epoch) = self.current.take() else {
             return;
         };
-        let error =
-            |mse: Option<f64>| mse.map_or_else(|| "-".to_owned(), |mse| format!("{mse:.4}"));
+        let error = |mse: Option<f64>| mse.map_or_else(|| "-".to_owned(), |mse| format!("{mse:.4}"));
         let is_best = epoch.validation_mse.is_some_and(|mse| {
-            self.epochs
-                .iter()
-                .filter_map(|earlier| earlier.validation_mse)
-                .all(|earlier| mse < earlier)
+            self.epochs.iter().filter_map(|earlier| earlier.validation_mse).all(|earlier| mse < earlier)
         });
         let row = format!(
             "   {:>5}   {:>9}   {:>14}   {:>9}{}",
             epoch.epoch,
             error(epoch.train_mse),
             error(epoch.validation_mse),
-            epoch
-                .records_per_second
-                .map_or_else(|| "-".to_owned(), rounded),
+            epoch.records_per_second.map_or_else(|| "-".to_owned(), rounded),
             if is_best { "   ●" } else { "" },
         );
-        let header = self
-            .screen
-            .dim("   epoch   train MSE   validation MSE   records/s   ● best so far");
-        let headed = std::mem::replace(&mut self.headed, true);
+        let header = self.screen.dim("   epoch   train MSE   validation MSE   records/s   ● best so far");
         let screen = self.screen;
-        self.bar.suspend(|| {
-            if !headed {
-                screen.line(&header);
-            }
-            screen.line(&row);
-        });
-        self.told = Instant::now();
+        let shown = self.verbose
+            || epoch.epoch <= ROWS_IN_FULL
+            || epoch.epoch.is_multiple_of(5)
+            || self.told.elapsed() > SLOW_ROW;
+        if shown {
+            let headed = std::mem::replace(&mut self.headed, true);
+            self.bar.suspend(|| {
+                if !headed {
+                    screen.line(&header);
+                }
+                screen.line(&row);
+            });
+            self.told = Instant::now();
+        }
         self.epochs.push(epoch);
     }
 
@@ -363,7 +323,7 @@ mod tests {
 
     #[test]
     fn settings_fit_the_screen() {
-        let lines = listed(Recipe::Chapter, &Recipe::Chapter.hyperparameters(5, 5, &[]));
+        let lines = listed(Recipe::Chapter, &Recipe::Chapter.hyperparameters(5, 5, 5, &[]));
         assert!(lines.iter().all(|line| line.len() <= 90), "{lines:?}");
         assert!(lines.concat().contains("mlp_dim=256"));
     }

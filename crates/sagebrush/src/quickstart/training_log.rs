@@ -50,16 +50,10 @@ pub(super) fn parse(line: &str) -> Option<LogEvent> {
     if let Some(rest) = after(line, "#quality_metric: ") {
         let epoch = number(after(rest, "epoch=")?)?;
         return if let Some(value) = after(rest, ", train mean_squared_error <loss>=") {
-            Some(LogEvent::TrainError {
-                epoch,
-                mse: decimal(value)?,
-            })
+            Some(LogEvent::TrainError { epoch, mse: decimal(value)? })
         } else {
             let value = after(rest, ", validation mean_squared_error <loss>=")?;
-            Some(LogEvent::ValidationError {
-                epoch,
-                mse: decimal(value)?,
-            })
+            Some(LogEvent::ValidationError { epoch, mse: decimal(value)? })
         };
     }
     if let Some(rest) = after(line, "#throughput_metric: ") {
@@ -67,14 +61,10 @@ pub(super) fn parse(line: &str) -> Option<LogEvent> {
         return Some(LogEvent::Throughput { rate });
     }
     if let Some(rest) = after(line, "Best model based on epoch ") {
-        return Some(LogEvent::Best {
-            epoch: number(rest)?,
-        });
+        return Some(LogEvent::Best { epoch: number(rest)? });
     }
     if let Some(rest) = after(line, "Stopping training at epoch: ") {
-        return Some(LogEvent::StoppedEarly {
-            epoch: number(rest)?,
-        });
+        return Some(LogEvent::StoppedEarly { epoch: number(rest)? });
     }
     // "Completed Epoch: 0, ..." has no examples and falls through.
     let rest = after(line, "Epoch: ")?;
@@ -82,11 +72,7 @@ pub(super) fn parse(line: &str) -> Option<LogEvent> {
     let rest = after(rest, "num_examples: ")?;
     let records = number(rest)?;
     let rate = decimal(after(rest, ", ")?)?;
-    Some(LogEvent::Progress {
-        epoch,
-        records,
-        rate,
-    })
+    Some(LogEvent::Progress { epoch, records, rate })
 }
 
 fn after<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
@@ -94,16 +80,13 @@ fn after<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
-    let end = text
-        .find(|character: char| !character.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     text[..end].parse().ok()
 }
 
 fn decimal(text: &str) -> Option<f64> {
-    let end = text
-        .find(|character: char| character.is_whitespace() || character == ',')
-        .unwrap_or(text.len());
+    let end =
+        text.find(|character: char| character.is_whitespace() || character == ',').unwrap_or(text.len());
     text[..end].parse().ok()
 }
 
@@ -118,36 +101,21 @@ mod tests {
         let cases = [
             (
                 "Epoch: 0, batches: 100, num_examples: 6400, 2043.0 samples/sec, epoch time so far: 0:00:03.132605",
-                LogEvent::Progress {
-                    epoch: 0,
-                    records: 6_400,
-                    rate: 2_043.0,
-                },
+                LogEvent::Progress { epoch: 0, records: 6_400, rate: 2_043.0 },
             ),
             (
                 "#quality_metric: host=algo-1, epoch=3, train mean_squared_error <loss>=0.853120688633",
-                LogEvent::TrainError {
-                    epoch: 3,
-                    mse: 0.853_120_688_633,
-                },
+                LogEvent::TrainError { epoch: 3, mse: 0.853_120_688_633 },
             ),
             (
                 "#quality_metric: host=algo-1, epoch=12, validation mean_squared_error <loss>=7.78e-01",
-                LogEvent::ValidationError {
-                    epoch: 12,
-                    mse: 0.778,
-                },
+                LogEvent::ValidationError { epoch: 12, mse: 0.778 },
             ),
             (
                 "#throughput_metric: host=algo-1, train throughput=1535.07052611 records/second",
-                LogEvent::Throughput {
-                    rate: 1_535.070_526_11,
-                },
+                LogEvent::Throughput { rate: 1_535.070_526_11 },
             ),
-            (
-                "Best model based on epoch 3. Best loss: 0.181",
-                LogEvent::Best { epoch: 3 },
-            ),
+            ("Best model based on epoch 3. Best loss: 0.181", LogEvent::Best { epoch: 3 }),
             (
                 "Early stopping criterion met! Stopping training at epoch: 8",
                 LogEvent::StoppedEarly { epoch: 8 },

@@ -39,26 +39,19 @@ pub(super) fn unpack(archive: &Path, name: &str, target: &Path, limit: u64) -> a
         .into_iter()
         .find(|entry| entry.name.rsplit('/').next() == Some(name))
         .with_context(|| format!("{} holds no {name}", archive.display()))?;
-    let out =
-        File::create(target).with_context(|| format!("{} cannot be written", target.display()))?;
+    let out = File::create(target).with_context(|| format!("{} cannot be written", target.display()))?;
     extract(&mut file, &entry, out, limit).with_context(context)
 }
 
 fn extract(file: &mut File, entry: &Entry, mut out: impl Write, limit: u64) -> anyhow::Result<()> {
     if entry.unpacked > limit {
-        bail!(
-            "it has {} bytes, more than the {limit} expected at most",
-            entry.unpacked
-        );
+        bail!("it has {} bytes, more than the {limit} expected at most", entry.unpacked);
     }
     file.seek(SeekFrom::Start(entry.local_header))?;
     let mut header = [0; 30];
     file.read_exact(&mut header)?;
     if header[..4] != LOCAL {
-        bail!(
-            "the archive is damaged: no entry at byte {}",
-            entry.local_header
-        );
+        bail!("the archive is damaged: no entry at byte {}", entry.local_header);
     }
     // Name and extra field may differ in length from those in the directory.
     let skip = i64::from(short(&header, 26)) + i64::from(short(&header, 28));
@@ -98,9 +91,7 @@ fn directory(file: &mut File) -> anyhow::Result<Vec<Entry>> {
     let mut bytes = Vec::new();
     file.take(length).read_to_end(&mut bytes)?;
     let mut rest = bytes.as_slice();
-    (0..count)
-        .map(|_| next_entry(&mut rest).context("the archive's directory is damaged"))
-        .collect()
+    (0..count).map(|_| next_entry(&mut rest).context("the archive's directory is damaged")).collect()
 }
 
 fn next_entry(rest: &mut &[u8]) -> Option<Entry> {
@@ -152,15 +143,7 @@ mod tests {
         shared.extend((packed.len() as u32).to_le_bytes());
         shared.extend((text.len() as u32).to_le_bytes());
         shared.extend((name.len() as u16).to_le_bytes());
-        let mut bytes = [
-            &LOCAL[..],
-            &shared,
-            &3u16.to_le_bytes(),
-            name.as_bytes(),
-            b"xyz",
-            &packed,
-        ]
-        .concat();
+        let mut bytes = [&LOCAL[..], &shared, &3u16.to_le_bytes(), name.as_bytes(), b"xyz", &packed].concat();
         let offset = bytes.len() as u32;
         let entry = [&ENTRY[..], &[20, 0], &shared, &[0; 16], name.as_bytes()].concat();
         bytes.extend(&entry);
@@ -173,10 +156,7 @@ mod tests {
 
     fn unpacked(bytes: &[u8], limit: u64) -> anyhow::Result<Vec<u8>> {
         let folder = tempfile::tempdir().expect("a folder");
-        let (from, to) = (
-            folder.path().join("a.zip"),
-            folder.path().join("ratings.csv"),
-        );
+        let (from, to) = (folder.path().join("a.zip"), folder.path().join("ratings.csv"));
         std::fs::write(&from, bytes).expect("written");
         unpack(&from, "ratings.csv", &to, limit)?;
         Ok(std::fs::read(&to).expect("unpacked"))
@@ -200,11 +180,7 @@ mod tests {
             (&flipped, 10_000, "checksum"),
             (&bytes, 3, "more than the 3"),
             (&bytes[..40].to_vec(), 10_000, "not a ZIP"),
-            (
-                &archive("books.csv", b"x", false),
-                10_000,
-                "holds no ratings.csv",
-            ),
+            (&archive("books.csv", b"x", false), 10_000, "holds no ratings.csv"),
         ] {
             let error = format!("{:#}", unpacked(bytes, limit).expect_err("refused"));
             assert!(error.contains(says), "{error}");

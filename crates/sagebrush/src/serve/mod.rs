@@ -26,12 +26,14 @@ use front::Front;
 
 /// Options of `sagebrush serve`.
 #[derive(clap::Args)]
-#[command(after_help = "The first start makes an access key and stores it in DIR/credentials, readable only by you.
+#[command(
+    after_help = "The first start makes an access key and stores it in DIR/credentials, readable only by you.
 
 Examples:
   sagebrush serve
   sagebrush serve --data-dir /srv/sagebrush --listen 127.0.0.1:9500
-  eval \"$(sagebrush env)\" && aws s3 ls")]
+  eval \"$(sagebrush env)\" && aws s3 ls"
+)]
 pub struct ServeArgs {
     /// Folder that holds everything; made when it is not there.
     #[arg(long, default_value = "sagebrush-data", env = "SAGEBRUSH_DATA_DIR")]
@@ -83,7 +85,10 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     };
     let plane = ControlPlane::new(store.clone(), objects.clone(), clock, settings);
     if let Err(failure) = plane.reconcile().await {
-        bail!("what was going on at the last stop cannot be read: {}", failure.cause.unwrap_or(failure.message));
+        bail!(
+            "what was going on at the last stop cannot be read: {}",
+            failure.cause.unwrap_or(failure.message)
+        );
     }
     let s3 = s3::service(objects, Arc::clone(&keys), args.account.clone(), args.region.clone());
     let front = Front {

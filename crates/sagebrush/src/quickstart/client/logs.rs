@@ -18,19 +18,11 @@ pub(in crate::quickstart) struct LogTail {
 impl LogTail {
     /// The log of `job` in `group`, from its first line.
     pub(in crate::quickstart) fn of(group: &'static str, job: &str) -> Self {
-        Self {
-            group,
-            prefix: format!("{job}/"),
-            stream: None,
-            token: None,
-        }
+        Self { group, prefix: format!("{job}/"), stream: None, token: None }
     }
 
     /// The lines that came since the last call; none while the job has no log yet.
-    pub(in crate::quickstart) async fn poll(
-        &mut self,
-        client: &Client,
-    ) -> Result<Vec<String>, ApiError> {
+    pub(in crate::quickstart) async fn poll(&mut self, client: &Client) -> Result<Vec<String>, ApiError> {
         if self.stream.is_none() {
             self.stream = self.find(client).await?;
         }
@@ -45,23 +37,10 @@ impl LogTail {
             if let Some(token) = &self.token {
                 request["nextToken"] = json!(token);
             }
-            let page = client
-                .json("logs", "Logs_20140328", "GetLogEvents", &request)
-                .await?;
-            let events = page
-                .get("events")
-                .and_then(Value::as_array)
-                .map_or(&[][..], Vec::as_slice);
-            lines.extend(
-                events
-                    .iter()
-                    .filter_map(|event| event.get("message")?.as_str())
-                    .map(str::to_owned),
-            );
-            let next = page
-                .get("nextForwardToken")
-                .and_then(Value::as_str)
-                .map(str::to_owned);
+            let page = client.json("logs", "Logs_20140328", "GetLogEvents", &request).await?;
+            let events = page.get("events").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            lines.extend(events.iter().filter_map(|event| event.get("message")?.as_str()).map(str::to_owned));
+            let next = page.get("nextForwardToken").and_then(Value::as_str).map(str::to_owned);
             let ended = events.is_empty() || next == self.token;
             if next.is_some() {
                 self.token = next;
@@ -78,14 +57,10 @@ impl LogTail {
             "logGroupName": self.group, "logStreamNamePrefix": self.prefix,
             "orderBy": "LogStreamName", "limit": 1,
         });
-        match client
-            .json("logs", "Logs_20140328", "DescribeLogStreams", &request)
-            .await
-        {
-            Ok(page) => Ok(page
-                .pointer("/logStreams/0/logStreamName")
-                .and_then(Value::as_str)
-                .map(str::to_owned)),
+        match client.json("logs", "Logs_20140328", "DescribeLogStreams", &request).await {
+            Ok(page) => {
+                Ok(page.pointer("/logStreams/0/logStreamName").and_then(Value::as_str).map(str::to_owned))
+            }
             // The group comes into being with the first line.
             Err(error) if error.code.starts_with("ResourceNotFound") => Ok(None),
             Err(error) => Err(error),

@@ -38,11 +38,7 @@ pub(super) struct ApiError {
 
 impl fmt::Display for ApiError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "{} answered {}: {}",
-            self.operation, self.code, self.message
-        )
+        write!(out, "{} answered {}: {}", self.operation, self.code, self.message)
     }
 }
 
@@ -89,13 +85,8 @@ impl Client {
     }
 
     /// One `SageMaker.<operation>` call.
-    pub(super) async fn sagemaker(
-        &self,
-        operation: &str,
-        request: &Value,
-    ) -> Result<Value, ApiError> {
-        self.json("sagemaker", "SageMaker", operation, request)
-            .await
+    pub(super) async fn sagemaker(&self, operation: &str, request: &Value) -> Result<Value, ApiError> {
+        self.json("sagemaker", "SageMaker", operation, request).await
     }
 
     /// One AWS JSON 1.1 call.
@@ -141,10 +132,7 @@ impl Client {
                 service: "sagemaker",
                 method: Method::POST,
                 path_and_query: format!("/endpoints/{endpoint_name}/invocations"),
-                headers: vec![
-                    ("content-type", content_type.to_owned()),
-                    ("accept", content_type.to_owned()),
-                ],
+                headers: vec![("content-type", content_type.to_owned()), ("accept", content_type.to_owned())],
                 body,
             })
             .await?;
@@ -154,14 +142,11 @@ impl Client {
     /// Signs and sends; an answer of 300 and above becomes an [`ApiError`].
     async fn send(&self, call: Call<'_>) -> Result<reqwest::Response, ApiError> {
         let operation = call.operation.to_owned();
-        let request = self.signed(call).map_err(|error| {
-            connection(&operation, format!("the request cannot be made: {error:#}"))
-        })?;
-        let reply = self
-            .http
-            .execute(request)
-            .await
-            .map_err(|error| connection(&operation, with_causes(&error)))?;
+        let request = self
+            .signed(call)
+            .map_err(|error| connection(&operation, format!("the request cannot be made: {error:#}")))?;
+        let reply =
+            self.http.execute(request).await.map_err(|error| connection(&operation, with_causes(&error)))?;
         if reply.status().is_success() {
             return Ok(reply);
         }
@@ -169,11 +154,7 @@ impl Client {
         let headers = reply.headers().clone();
         let body = read_whole(&operation, reply, ERROR_LIMIT).await?;
         let (code, message) = read_error(status, &headers, &body);
-        Err(ApiError {
-            operation,
-            code,
-            message,
-        })
+        Err(ApiError { operation, code, message })
     }
 
     fn signed(&self, call: Call<'_>) -> anyhow::Result<reqwest::Request> {
@@ -182,10 +163,7 @@ impl Client {
             .uri(format!("{}{}", self.endpoint, call.path_and_query))
             .body(())?;
         for (name, value) in call.headers {
-            request.headers_mut().insert(
-                HeaderName::from_static(name),
-                HeaderValue::from_str(&value)?,
-            );
+            request.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_str(&value)?);
         }
         let (mut parts, ()) = request.into_parts();
         sign_request(
@@ -196,29 +174,16 @@ impl Client {
             call.service,
             self.clock.now(),
         )?;
-        Ok(reqwest::Request::try_from(http::Request::from_parts(
-            parts, call.body,
-        ))?)
+        Ok(reqwest::Request::try_from(http::Request::from_parts(parts, call.body))?)
     }
 }
 
 /// Reads a whole answer of at most `limit` bytes.
-async fn read_whole(
-    operation: &str,
-    mut reply: reqwest::Response,
-    limit: usize,
-) -> Result<Bytes, ApiError> {
+async fn read_whole(operation: &str, mut reply: reqwest::Response, limit: usize) -> Result<Bytes, ApiError> {
     let mut body = BytesMut::new();
-    while let Some(chunk) = reply
-        .chunk()
-        .await
-        .map_err(|error| connection(operation, with_causes(&error)))?
-    {
+    while let Some(chunk) = reply.chunk().await.map_err(|error| connection(operation, with_causes(&error)))? {
         if body.len() + chunk.len() > limit {
-            return Err(connection(
-                operation,
-                format!("the answer is longer than {limit} bytes"),
-            ));
+            return Err(connection(operation, format!("the answer is longer than {limit} bytes")));
         }
         body.extend_from_slice(&chunk);
     }
@@ -226,11 +191,7 @@ async fn read_whole(
 }
 
 fn connection(operation: &str, message: String) -> ApiError {
-    ApiError {
-        operation: operation.to_owned(),
-        code: "Connection".to_owned(),
-        message,
-    }
+    ApiError { operation: operation.to_owned(), code: "Connection".to_owned(), message }
 }
 
 /// The error and what lies under it, on one line: reqwest's own text hides the cause.
@@ -252,11 +213,7 @@ fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> (String, 
         let code = document
             .get("__type")
             .and_then(Value::as_str)
-            .or_else(|| {
-                headers
-                    .get("x-amzn-errortype")
-                    .and_then(|value| value.to_str().ok())
-            })
+            .or_else(|| headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()))
             .unwrap_or(status.as_str());
         // Codes may carry a namespace before `#` and an address after `:`.
         let code = code.rsplit('#').next().unwrap_or(code);
@@ -281,10 +238,7 @@ mod tests {
     use sagebrush_auth::{SecretKey, Signed, sha256_hex};
 
     fn client() -> Client {
-        let key = AccessKey {
-            id: "AKIAEXAMPLE".to_owned(),
-            secret: SecretKey::new("secret".to_owned()),
-        };
+        let key = AccessKey { id: "AKIAEXAMPLE".to_owned(), secret: SecretKey::new("secret".to_owned()) };
         Client::new("http://127.0.0.1:9400/", "eu-west-1", key).expect("a client")
     }
 
@@ -294,14 +248,8 @@ mod tests {
         for (service, path_and_query) in [
             ("sagemaker", "/"),
             ("sagemaker", "/endpoints/goodbooks-endpoint-1/invocations"),
-            (
-                "s3",
-                "/bucket/a%20b%2B%C3%BC%25//~x?partNumber=2&uploadId=x%2Fy%3D",
-            ),
-            (
-                "s3",
-                "/bucket?encoding-type=url&list-type=2&prefix=a%2Fb%20c",
-            ),
+            ("s3", "/bucket/a%20b%2B%C3%BC%25//~x?partNumber=2&uploadId=x%2Fy%3D"),
+            ("s3", "/bucket?encoding-type=url&list-type=2&prefix=a%2Fb%20c"),
             ("s3", "/bucket/key?uploads="),
         ] {
             let body = Bytes::from_static(b"body");
@@ -316,13 +264,8 @@ mod tests {
                 })
                 .expect("signed");
             // As it leaves: after the HTTP client has parsed the address once more.
-            assert_eq!(
-                request.url().as_str(),
-                format!("http://127.0.0.1:9400{path_and_query}")
-            );
-            let mut sent = http::Request::builder()
-                .method(Method::POST)
-                .uri(request.url().as_str());
+            assert_eq!(request.url().as_str(), format!("http://127.0.0.1:9400{path_and_query}"));
+            let mut sent = http::Request::builder().method(Method::POST).uri(request.url().as_str());
             for (name, value) in request.headers() {
                 sent = sent.header(name, value);
             }
@@ -330,19 +273,10 @@ mod tests {
             let caller = Signed::parse(&parts.headers)
                 .and_then(|signed| {
                     let now = client.clock.now();
-                    signed.verify(
-                        &parts,
-                        &sha256_hex(&body),
-                        &client.key,
-                        now,
-                        Duration::from_secs(60),
-                    )
+                    signed.verify(&parts, &sha256_hex(&body), &client.key, now, Duration::from_secs(60))
                 })
                 .expect("proven");
-            assert_eq!(
-                (caller.region.as_str(), caller.service.as_str()),
-                ("eu-west-1", service)
-            );
+            assert_eq!((caller.region.as_str(), caller.service.as_str()), ("eu-west-1", service));
         }
     }
 
@@ -356,16 +290,9 @@ mod tests {
         );
 
         let mut headers = HeaderMap::new();
-        headers.insert(
-            "x-amzn-errortype",
-            HeaderValue::from_static("ValidationError:http://x/"),
-        );
+        headers.insert("x-amzn-errortype", HeaderValue::from_static("ValidationError:http://x/"));
         assert_eq!(
-            read_error(
-                StatusCode::BAD_REQUEST,
-                &headers,
-                br#"{"Message":"no such endpoint"}"#
-            ),
+            read_error(StatusCode::BAD_REQUEST, &headers, br#"{"Message":"no such endpoint"}"#),
             ("ValidationError".to_owned(), "no such endpoint".to_owned())
         );
 
@@ -374,9 +301,6 @@ mod tests {
             read_error(StatusCode::NOT_FOUND, &none, xml),
             ("NoSuchKey".to_owned(), "a <b> & c".to_owned())
         );
-        assert_eq!(
-            read_error(StatusCode::FORBIDDEN, &none, b""),
-            ("403".to_owned(), "Forbidden".to_owned())
-        );
+        assert_eq!(read_error(StatusCode::FORBIDDEN, &none, b""), ("403".to_owned(), "Forbidden".to_owned()));
     }
 }

@@ -19,17 +19,8 @@ const PARTS_LIMIT: u64 = 10_000;
 const LINE_LIMIT: usize = 1024 * 1024;
 
 /// S3's unreserved characters; everything else in a key is percent-encoded once, with `/` kept.
-const KEY: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'/');
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Client {
     /// Makes the bucket, or accepts that it is ours already.
@@ -42,20 +33,9 @@ impl Client {
                  <LocationConstraint>{}</LocationConstraint></CreateBucketConfiguration>",
                 self.region
             );
-            (
-                vec![("content-type", "application/xml".to_owned())],
-                Bytes::from(body),
-            )
+            (vec![("content-type", "application/xml".to_owned())], Bytes::from(body))
         };
-        let made = self
-            .s3(
-                "CreateBucket",
-                Method::PUT,
-                object_path(bucket, ""),
-                headers,
-                body,
-            )
-            .await;
+        let made = self.s3("CreateBucket", Method::PUT, object_path(bucket, ""), headers, body).await;
         match made {
             Err(error) if error.code == "BucketAlreadyOwnedByYou" => Ok(()),
             other => other.map(|_| ()),
@@ -71,15 +51,7 @@ impl Client {
         body: Bytes,
     ) -> Result<(), ApiError> {
         let headers = vec![("content-type", content_type.to_owned())];
-        self.s3(
-            "PutObject",
-            Method::PUT,
-            object_path(bucket, key),
-            headers,
-            body,
-        )
-        .await
-        .map(|_| ())
+        self.s3("PutObject", Method::PUT, object_path(bucket, key), headers, body).await.map(|_| ())
     }
 
     /// Uploads a file, in parts where it is large, and tells `progress` the bytes that arrived. Returns the size.
@@ -95,34 +67,21 @@ impl Client {
             .with_context(|| format!("{} cannot be read", file.display()))?
             .len();
         if size <= PART_BYTES {
-            let body = tokio::fs::read(file)
-                .await
-                .with_context(|| format!("{} cannot be read", file.display()))?;
-            self.put_object(bucket, key, "text/csv", Bytes::from(body))
-                .await?;
+            let body =
+                tokio::fs::read(file).await.with_context(|| format!("{} cannot be read", file.display()))?;
+            self.put_object(bucket, key, "text/csv", Bytes::from(body)).await?;
             progress(size);
             return Ok(size);
         }
         if size.div_ceil(PART_BYTES) > PARTS_LIMIT {
-            bail!(
-                "{} has {size} bytes; at most {} fit one object",
-                file.display(),
-                PARTS_LIMIT * PART_BYTES
-            );
+            bail!("{} has {size} bytes; at most {} fit one object", file.display(), PARTS_LIMIT * PART_BYTES);
         }
         let path = object_path(bucket, key);
         let headers = vec![("content-type", "text/csv".to_owned())];
         let begun = self
-            .s3(
-                "CreateMultipartUpload",
-                Method::POST,
-                format!("{path}?uploads="),
-                headers,
-                Bytes::new(),
-            )
+            .s3("CreateMultipartUpload", Method::POST, format!("{path}?uploads="), headers, Bytes::new())
             .await?;
-        let upload =
-            element(&begun, "UploadId").context("CreateMultipartUpload answered no UploadId")?;
+        let upload = element(&begun, "UploadId").context("CreateMultipartUpload answered no UploadId")?;
         let sent = self.send_parts(&path, &upload, file, size, progress).await;
         let upload_query = format!("uploadId={}", utf8_percent_encode(&upload, QUERY));
         let etags = match sent {
@@ -130,15 +89,8 @@ impl Client {
             Err(error) => {
                 let abort = format!("{path}?{upload_query}");
                 // The upload's own error is the news; parts left behind by a second failure stay with the server.
-                let _ = self
-                    .s3(
-                        "AbortMultipartUpload",
-                        Method::DELETE,
-                        abort,
-                        Vec::new(),
-                        Bytes::new(),
-                    )
-                    .await;
+                let _ =
+                    self.s3("AbortMultipartUpload", Method::DELETE, abort, Vec::new(), Bytes::new()).await;
                 return Err(error);
             }
         };
@@ -170,12 +122,8 @@ impl Client {
                 let target = format!("{path}?partNumber={}&uploadId={upload}", part + 1);
                 let file = file.to_path_buf();
                 async move {
-                    let body = read_part(
-                        file,
-                        part * PART_BYTES,
-                        PART_BYTES.min(size - part * PART_BYTES),
-                    )
-                    .await?;
+                    let body =
+                        read_part(file, part * PART_BYTES, PART_BYTES.min(size - part * PART_BYTES)).await?;
                     let length = body.len() as u64;
                     let reply = self
                         .send(Call {
@@ -218,15 +166,7 @@ impl Client {
                 target.push_str("&continuation-token=");
                 target.extend(utf8_percent_encode(token, QUERY));
             }
-            let page = self
-                .s3(
-                    "ListObjectsV2",
-                    Method::GET,
-                    target,
-                    Vec::new(),
-                    Bytes::new(),
-                )
-                .await?;
+            let page = self.s3("ListObjectsV2", Method::GET, target, Vec::new(), Bytes::new()).await?;
             for key in elements(&page, "Key") {
                 let key = key.replace('+', " ");
                 keys.push(percent_decode_str(&key).decode_utf8()?.into_owned());
@@ -258,18 +198,12 @@ impl Client {
             })
             .await?;
         let mut splitter = LineSplitter::default();
-        while let Some(chunk) = reply
-            .chunk()
-            .await
-            .map_err(|error| connection(operation, with_causes(&error)))?
+        while let Some(chunk) =
+            reply.chunk().await.map_err(|error| connection(operation, with_causes(&error)))?
         {
-            splitter
-                .push(&chunk, line)
-                .with_context(|| format!("in s3://{bucket}/{key}"))?;
+            splitter.push(&chunk, line).with_context(|| format!("in s3://{bucket}/{key}"))?;
         }
-        splitter
-            .finish(line)
-            .with_context(|| format!("in s3://{bucket}/{key}"))
+        splitter.finish(line).with_context(|| format!("in s3://{bucket}/{key}"))
     }
 
     /// One S3 call whose answer is a short document.
@@ -281,16 +215,8 @@ impl Client {
         headers: Vec<(&'static str, String)>,
         body: Bytes,
     ) -> Result<String, ApiError> {
-        let reply = self
-            .send(Call {
-                operation,
-                service: "s3",
-                method,
-                path_and_query,
-                headers,
-                body,
-            })
-            .await?;
+        let reply =
+            self.send(Call { operation, service: "s3", method, path_and_query, headers, body }).await?;
         let body = read_whole(operation, reply, ANSWER_LIMIT).await?;
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
@@ -323,10 +249,7 @@ impl LineSplitter {
         Ok(())
     }
 
-    fn finish(
-        mut self,
-        line: &mut (dyn FnMut(&[u8]) -> anyhow::Result<()> + Send),
-    ) -> anyhow::Result<()> {
+    fn finish(mut self, line: &mut (dyn FnMut(&[u8]) -> anyhow::Result<()> + Send)) -> anyhow::Result<()> {
         let rest = self.rest.split();
         self.one(&rest, line)
     }
@@ -354,8 +277,7 @@ async fn read_part(file: PathBuf, offset: u64, length: u64) -> anyhow::Result<By
         opened.read_exact(&mut part).await?;
         std::io::Result::Ok(Bytes::from(part))
     };
-    read.await
-        .with_context(|| format!("{name} cannot be read at byte {offset}"))
+    read.await.with_context(|| format!("{name} cannot be read at byte {offset}"))
 }
 
 /// `/bucket/key` with the key encoded as S3 signs it: every byte but the unreserved and `/`, once.
@@ -374,9 +296,7 @@ fn complete_document(etags: &[String]) -> String {
     for (index, etag) in etags.iter().enumerate() {
         let number = index + 1;
         let etag = etag.replace('"', "&quot;");
-        document.push_str(&format!(
-            "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
-        ));
+        document.push_str(&format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"));
     }
     document.push_str("</CompleteMultipartUpload>");
     document
@@ -437,10 +357,7 @@ mod tests {
     #[test]
     fn parts_are_listed_with_their_numbers() {
         let document = complete_document(&["\"e1\"".to_owned(), "\"e2\"".to_owned()]);
-        assert!(
-            document.contains("<PartNumber>2</PartNumber><ETag>&quot;e2&quot;</ETag>"),
-            "{document}"
-        );
+        assert!(document.contains("<PartNumber>2</PartNumber><ETag>&quot;e2&quot;</ETag>"), "{document}");
     }
 
     #[test]
@@ -452,12 +369,8 @@ mod tests {
             }
             Ok(())
         };
-        splitter
-            .push(b"ok\n\nb", &mut refuse)
-            .expect("two good lines");
-        let error = splitter
-            .push(b"ad\nok", &mut refuse)
-            .expect_err("the third is bad");
+        splitter.push(b"ok\n\nb", &mut refuse).expect("two good lines");
+        let error = splitter.push(b"ad\nok", &mut refuse).expect_err("the third is bad");
         assert_eq!(format!("{error:#}"), "line 3: no");
     }
 

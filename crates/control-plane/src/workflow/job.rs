@@ -1,0 +1,359 @@
+//! The workflow of every kind of job: stage, run, store. Each step is durable before its work
+//! begins; a kind says only what differs.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sagebrush_metastore::{Key, Record, WorkflowChange};
+use sagebrush_runner::{Exit, Layout, ProcessRun, Program, Shard, StageError, stage_prefix};
+use sagebrush_types::limits::FAILURE_REASON_CHARS;
+use sagebrush_types::{Failure, FailureKind, JobStatus, Outcome, s3_uri};
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+
+use super::{Ended, Follow, MetricReader, Signal, follow, told_to_end};
+use crate::{ControlPlane, failure, reconcile};
+
+/// Input is being laid out; the step can be done again from its beginning.
+pub const STAGE: &str = "stage";
+/// The program runs; it cannot be resumed.
+pub const RUN: &str = "run";
+/// The program is done and its results are being stored; the step can be done again.
+pub const STORE: &str = "store";
+
+/// The one host of a job.
+pub const HOST: &str = "algo-1";
+/// The time limit of a job whose record has none.
+const NO_LIMIT: u64 = 10 * 365 * 86_400;
+
+/// How a job ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The work was done and its results are stored.
+    Completed,
+    /// An error.
+    Failed,
+    /// Stopped by request.
+    Stopped,
+    /// Stopped by its time limit.
+    TimedOut,
+}
+
+impl End {
+    /// The status a job ends in.
+    pub const fn status(self) -> JobStatus {
+        match self {
+            Self::Completed => JobStatus::Completed,
+            Self::Failed => JobStatus::Failed,
+            Self::Stopped | Self::TimedOut => JobStatus::Stopped,
+        }
+    }
+}
+
+/// An ending with what it adds to the record.
+#[derive(Debug)]
+pub struct Ending {
+    /// How.
+    pub end: End,
+    /// Members that the ending sets in the document.
+    pub members: Map<String, Value>,
+}
+
+impl Ending {
+    /// An ending that adds nothing.
+    pub fn plain(end: End) -> Self {
+        Self { end, members: Map::new() }
+    }
+
+    /// A failure with its reason.
+    pub fn failed(reason: &str) -> Self {
+        let reason: String = reason.chars().take(FAILURE_REASON_CHARS).collect();
+        Self::plain(End::Failed).with("FailureReason", json!(reason))
+    }
+
+    /// The ending with one more member.
+    pub fn with(mut self, member: &str, value: Value) -> Self {
+        self.members.insert(member.to_owned(), value);
+        self
+    }
+}
+
+/// A moment in a job's life that its record notes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// It has its turn; input is being laid out.
+    Staging,
+    /// The program is about to start.
+    Running,
+    /// The program has ended.
+    Ran,
+    /// Results are about to be stored.
+    Storing,
+}
+
+/// A kind of job.
+pub trait Job: Sized + Send + Sync + 'static {
+    /// Log group of its programs; also the namespace of its metrics.
+    const LOG_GROUP: &'static str;
+    /// Dimension of its metrics, whose value is the job's name.
+    const DIMENSION: &'static str;
+
+    /// The typed request inside a record.
+    fn parameters(record: &Record) -> Outcome<Self>;
+
+    /// Lays out `/opt/ml`; an ending when the user's data cannot be.
+    fn stage(
+        &self,
+        plane: &ControlPlane,
+        record: &Record,
+        layout: &Layout,
+    ) -> impl Future<Output = Outcome<Option<Ending>>> + Send;
+
+    /// What to run, and the metrics to read off its lines.
+    fn program(
+        &self,
+        plane: &ControlPlane,
+        record: &Record,
+        layout: &Layout,
+    ) -> Outcome<(Program, MetricReader)>;
+
+    /// Stores the results of a program that ended well.
+    fn store(
+        &self,
+        plane: &ControlPlane,
+        record: &Record,
+        layout: &Layout,
+    ) -> impl Future<Output = Outcome<Ending>> + Send;
+
+    /// The ending of a job that was stopped or ran out of time, with what is kept of its results.
+    fn stopped(
+        &self,
+        plane: &ControlPlane,
+        record: &Record,
+        layout: &Layout,
+        end: End,
+    ) -> impl Future<Output = Outcome<Ending>> + Send;
+
+    /// The ending of a program that failed.
+    fn failed(layout: &Layout, exit: Exit) -> Ending;
+
+    /// Notes a moment in the record.
+    fn note(record: &mut Record, moment: Moment, metrics: &MetricReader, now: i64) -> Outcome<()>;
+
+    /// Changes the status of the record, legally.
+    fn enter(record: &mut Record, status: JobStatus, end: Option<End>, now: i64) -> Outcome<()>;
+}
+
+/// The status in a job's record.
+pub fn status(record: &Record) -> Outcome<JobStatus> {
+    JobStatus::parse(&record.status)
+        .ok_or_else(|| Failure::internal(format!("{}: unknown status {}", record.key, record.status)))
+}
+
+/// Sets the status of a job's record, or refuses an illegal change.
+pub fn set_status(record: &mut Record, next: JobStatus) -> Outcome<()> {
+    let from = status(record)?;
+    if !from.may_become(next) {
+        return Err(Failure::internal(format!("{}: {from} may not become {next}", record.key)));
+    }
+    record.status = next.as_str().to_owned();
+    Ok(())
+}
+
+/// Starts the workflow of a job that was just accepted.
+pub fn start<J: Job>(plane: &ControlPlane, key: Key) {
+    spawn::<J>(plane, key, STAGE.to_owned());
+}
+
+/// Goes on with a job that was open when an earlier server process ended.
+pub async fn resume<J: Job>(plane: &ControlPlane, key: Key, step: String) {
+    if step == RUN {
+        reconcile::kill_leftovers(&plane.work_folder(&key));
+        end::<J>(plane, &key, Ending::failed(reconcile::INTERRUPTED)).await;
+    } else {
+        spawn::<J>(plane, key, step);
+    }
+}
+
+/// Asks a job to end. One that is being stopped already goes on being stopped.
+pub async fn stop<J: Job>(plane: &ControlPlane, key: &Key) -> Outcome<()> {
+    let now = plane.now();
+    plane
+        .store()
+        .update(key, &WorkflowChange::Keep, |record| {
+            let status = status(record)?;
+            if status == JobStatus::Stopping {
+                return Ok(());
+            }
+            if status.is_terminal() {
+                return Err(Failure::new(
+                    FailureKind::WrongState(key.kind),
+                    format!(
+                        "The request was rejected because the {} is in status {status}.",
+                        key.kind.noun()
+                    ),
+                ));
+            }
+            J::enter(record, JobStatus::Stopping, None, now)
+        })
+        .await
+        .map_err(failure::of_metastore)??;
+    plane.shared.live.stop(key);
+    Ok(())
+}
+
+fn spawn<J: Job>(plane: &ControlPlane, key: Key, step: String) {
+    let mut signal = plane.shared.live.enter(&key);
+    let plane = plane.clone();
+    plane.shared.live.tasks.clone().spawn(async move {
+        let ending = match drive::<J>(&plane, &key, &step, &mut signal).await {
+            Ok(ending) => ending,
+            Err(Failure { cause: Some(cause), message, .. }) => {
+                tracing::error!(job = %key, cause, "the workflow failed");
+                Some(Ending::failed(&format!("InternalServerError: {message}")))
+            }
+            Err(failure) => Some(Ending::failed(&format!("ClientError: {}", failure.message))),
+        };
+        if let Some(ending) = ending {
+            end::<J>(&plane, &key, ending).await;
+        }
+        plane.shared.live.leave(&key);
+    });
+}
+
+/// Carries a job from `step` to its ending; `None` leaves it open for the next server process.
+async fn drive<J: Job>(
+    plane: &ControlPlane,
+    key: &Key,
+    step: &str,
+    signal: &mut watch::Receiver<Signal>,
+) -> Outcome<Option<Ending>> {
+    let record = plane.store().get(key).await.map_err(failure::of_metastore)?;
+    let record = record.ok_or_else(|| Failure::internal(format!("{key}: no record")))?;
+    let job = J::parameters(&record)?;
+    let layout = Layout::new(plane.work_folder(key).join("opt-ml"));
+    if step == STORE {
+        return job.store(plane, &record, &layout).await.map(Some);
+    }
+    let stopped = |told| (told == Signal::Stop).then(|| Ending::plain(End::Stopped));
+    if status(&record)? == JobStatus::Stopping {
+        return Ok(stopped(Signal::Stop));
+    }
+    let turn = plane.shared.live.turns.clone();
+    let _turn = tokio::select! {
+        turn = turn.acquire_owned() => turn.map_err(Failure::internal)?,
+        told = told_to_end(signal) => return Ok(stopped(told)),
+    };
+    let mut metrics = MetricReader::default();
+    note::<J>(plane, key, Moment::Staging, &metrics, WorkflowChange::Keep).await?;
+    reconcile::clear_folder(&plane.work_folder(key))?;
+    let staged = tokio::select! {
+        staged = job.stage(plane, &record, &layout) => staged?,
+        told = told_to_end(signal) => return Ok(stopped(told)),
+    };
+    if let Some(ending) = staged {
+        return Ok(Some(ending));
+    }
+    note::<J>(plane, key, Moment::Running, &metrics, WorkflowChange::Step(RUN.into())).await?;
+    let ended = run(plane, &record, &job, &layout, &mut metrics, signal).await?;
+    note::<J>(plane, key, Moment::Ran, &metrics, WorkflowChange::Keep).await?;
+    Ok(Some(match ended {
+        Ended::Exited(Exit::Code(0)) => {
+            note::<J>(plane, key, Moment::Storing, &metrics, WorkflowChange::Step(STORE.into())).await?;
+            job.store(plane, &record, &layout).await?
+        }
+        Ended::Exited(exit) => J::failed(&layout, exit),
+        Ended::ShutDown => Ending::failed(reconcile::INTERRUPTED),
+        Ended::Stopped => job.stopped(plane, &record, &layout, End::Stopped).await?,
+        Ended::TimedOut => job.stopped(plane, &record, &layout, End::TimedOut).await?,
+    }))
+}
+
+async fn run<J: Job>(
+    plane: &ControlPlane,
+    record: &Record,
+    job: &J,
+    layout: &Layout,
+    metrics: &mut MetricReader,
+    signal: &mut watch::Receiver<Signal>,
+) -> Outcome<Ended> {
+    let key = &record.key;
+    let (mut program, reader) = job.program(plane, record, layout)?;
+    *metrics = reader;
+    program.environment = reconcile::marked(program.environment, layout.root());
+    let run = ProcessRun::start(&program).map_err(Failure::internal)?;
+    reconcile::remember(&plane.work_folder(key), 1, &run).map_err(Failure::internal)?;
+    let limit = record.document["StoppingCondition"]["MaxRuntimeInSeconds"].as_u64().unwrap_or(NO_LIMIT);
+    let stream = format!("{}/{HOST}-{}", key.name, plane.now() / 1000);
+    let what = Follow {
+        region: &key.region,
+        group: J::LOG_GROUP,
+        stream: &stream,
+        metrics: (J::LOG_GROUP, J::DIMENSION, &key.name),
+        limit: Duration::from_secs(limit.min(NO_LIMIT)),
+    };
+    follow(plane, run, &what, metrics, signal).await
+}
+
+/// Lays out one input; an ending when the user's data cannot be.
+pub async fn stage_input(
+    plane: &ControlPlane,
+    what: &str,
+    uri: &str,
+    folder: &Path,
+) -> Outcome<Option<Ending>> {
+    let (bucket, prefix) = s3_uri("S3Uri", uri)?;
+    // One host gets every object, replicated or sharded.
+    match stage_prefix(plane.objects(), bucket, prefix, Shard::All, folder).await {
+        Ok(_) => Ok(None),
+        Err(StageError::Io(error)) => Err(Failure::internal(error)),
+        Err(error) => Ok(Some(Ending::failed(&format!(
+            "ClientError: Data download failed: {error} Please ensure that the bucket exists, and that objects exist \
+             under the prefix of {what} ({uri})."
+        )))),
+    }
+}
+
+async fn note<J: Job>(
+    plane: &ControlPlane,
+    key: &Key,
+    moment: Moment,
+    metrics: &MetricReader,
+    change: WorkflowChange,
+) -> Outcome<()> {
+    let now = plane.now();
+    plane
+        .store()
+        .update(key, &change, |record| J::note(record, moment, metrics, now))
+        .await
+        .map_err(failure::of_metastore)?
+}
+
+/// Writes the ending and clears the working folder.
+async fn end<J: Job>(plane: &ControlPlane, key: &Key, ending: Ending) {
+    let now = plane.now();
+    let Ending { end, members } = ending;
+    let written = plane
+        .store()
+        .update(key, &WorkflowChange::End, |record| {
+            J::enter(record, end.status(), Some(end), now)?;
+            if let Some(document) = record.document.as_object_mut() {
+                document.extend(members);
+            }
+            Outcome::Ok(())
+        })
+        .await
+        .map_err(failure::of_metastore)
+        .and_then(|outcome| outcome);
+    match written {
+        Ok(()) => {
+            tracing::info!(job = %key, status = %end.status(), "job ended");
+            if let Err(failure) = reconcile::clear_folder(&plane.work_folder(key)) {
+                tracing::warn!(job = %key, cause = failure.cause.as_deref(), "the working folder stays behind");
+            }
+        }
+        Err(failure) => {
+            tracing::error!(job = %key, cause = failure.cause.as_deref(), "the ending was not written; it is retried at the next start");
+        }
+    }
+}
