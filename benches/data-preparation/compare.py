@@ -58,7 +58,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ratings", required=True, type=pathlib.Path)
     parser.add_argument("--books", required=True, type=pathlib.Path)
-    parser.add_argument("--sagebrush", default="sagebrush algorithm sql", help="the command; {root} in it becomes the folder")
+    parser.add_argument("--sagebrush", default="sagebrush algorithm sql --", help="the command; {root} in it becomes the folder")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--min-user-ratings", type=int, default=130)
     parser.add_argument("--min-book-ratings", type=int, default=1200)

@@ -1,6 +1,6 @@
 //! CloudWatch Logs reads: groups, streams and events of jobs and endpoints.
 
-use sagebrush_metastore::LogEvent;
+use sagebrush_metastore::{Direction, LogEvent};
 use sagebrush_types::limits::{LOG_PAGE_BYTES, LOG_PAGE_EVENTS};
 use sagebrush_types::{Failure, Outcome, Scope};
 use serde::Deserialize;
@@ -185,12 +185,8 @@ impl ControlPlane {
         let place = request.next_token.as_deref().map(place).transpose()?;
         let (forward, from) =
             place.unwrap_or(if request.start_from_head { (true, 0) } else { (false, found.lines) });
-        let store = self.store();
-        let events = if forward {
-            store.log_events(&scope.region, group, stream, from, times, limit).await
-        } else {
-            store.log_events_before(&scope.region, group, stream, from, times, limit).await
-        };
+        let direction = if forward { Direction::From(from) } else { Direction::Before(from) };
+        let events = self.store().log_events(&scope.region, group, stream, direction, times, limit).await;
         let events = events.map_err(failure::of_metastore)?;
         let events = if forward { head(events) } else { tail(events) };
         let first = events.first().map_or(from, |event| event.sequence);
@@ -242,7 +238,14 @@ impl ControlPlane {
             }
             let scanned = self
                 .store()
-                .log_events(&scope.region, group, stream, from, times.clone(), LOG_PAGE_EVENTS)
+                .log_events(
+                    &scope.region,
+                    group,
+                    stream,
+                    Direction::From(from),
+                    times.clone(),
+                    LOG_PAGE_EVENTS,
+                )
                 .await
                 .map_err(failure::of_metastore)?;
             let full = scanned.len() == LOG_PAGE_EVENTS;

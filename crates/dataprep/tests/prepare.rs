@@ -319,7 +319,7 @@ async fn links_out_of_the_root_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn inputs_of_every_kind_become_tables_and_large_ones_go_to_disk() {
     let mut large = String::from("id,text\n");
-    for row in 0..400_000 {
+    for row in 0..600_000 {
         large.push_str(&format!("{row},some text that is long enough to matter {}\n", row % 1000));
     }
     let files = [
@@ -329,7 +329,7 @@ async fn inputs_of_every_kind_become_tables_and_large_ones_go_to_disk() {
     ];
     let script = "SELECT b FROM t; SELECT sum(id) AS total FROM events;
                   SELECT count(*) AS n, count(DISTINCT text) AS d FROM large;
-                  CREATE TABLE copied AS SELECT large.*, id AS again, n FROM large CROSS JOIN (VALUES (1), (2), (3)) AS v(n);
+                  CREATE TABLE copied AS SELECT id AS again, concat(text, ' once more ', id, ' and ', n) AS longer FROM large CROSS JOIN (VALUES (1), (2), (3)) AS v(n);
                   SELECT count(*) AS copies, max(CAST(again AS INT)) AS top FROM copied;
                   DROP TABLE copied;
                   CREATE TABLE grouped AS SELECT text, max(id) AS top FROM large GROUP BY text;
@@ -340,12 +340,12 @@ async fn inputs_of_every_kind_become_tables_and_large_ones_go_to_disk() {
     for part in [
         "table t: 1 row;",
         "table events: 2 rows; JSON lines",
-        "table large: 400,000 rows on disk",
+        "table large: 600,000 rows on disk",
         "  2,5",
         "  3.5",
-        "  400000 | 1000",
-        "CREATE TABLE copied on disk: 1,200,000 rows",
-        "  1200000 | 399999",
+        "  600000 | 1000",
+        "CREATE TABLE copied on disk: 1,800,000 rows",
+        "  1800000 | 599999",
         "CREATE TABLE grouped: 1,000 rows",
         "INSERT INTO grouped: 1 row",
         "SELECT: 1,001 rows",

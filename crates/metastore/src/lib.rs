@@ -14,7 +14,7 @@ mod tag;
 mod workflow;
 
 pub use listing::{Cursor, Listing, Order, Page, SortBy};
-pub use log::{LogEvent, LogLine, LogStream};
+pub use log::{Direction, LogEvent, LogLine, LogStream};
 pub use metric::{MetricPoint, MetricSeries};
 pub use record::{Key, NewRecord, Record, Tag};
 pub use workflow::{OpenWorkflow, WorkflowChange};

@@ -1,7 +1,7 @@
 //! Log lines in streams of groups.
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
 use crate::{Metastore, Result};
 
@@ -27,6 +27,15 @@ pub struct LogEvent {
     pub ingested: i64,
     /// The line.
     pub message: String,
+}
+
+/// Which way a stream is read, and from which place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// This place and those after it.
+    From(i64),
+    /// The places before this one, the nearest first.
+    Before(i64),
 }
 
 /// A stream of a log group.
@@ -152,7 +161,8 @@ impl Metastore {
         Ok(found.is_some())
     }
 
-    /// Lines of one stream from place `from` on, at most `limit`, with a time in `[start, end)`.
+    /// At most `limit` lines of one stream, read in a direction, with a time in `[start, end)`; always
+    /// in the stream's order.
     ///
     /// # Errors
     /// `Database`.
@@ -161,60 +171,36 @@ impl Metastore {
         region: &str,
         group: &str,
         stream: &str,
-        from: i64,
+        direction: Direction,
         times: std::ops::Range<i64>,
         limit: usize,
     ) -> Result<Vec<LogEvent>> {
-        let rows = sqlx::query(
+        let (relation, place, order) = match direction {
+            Direction::From(place) => (">=", place, "ASC"),
+            Direction::Before(place) => ("<", place, "DESC"),
+        };
+        // Only the constants above enter the text; every value is bound.
+        let sql = format!(
             "SELECT s.stream, e.sequence, e.at, e.ingested, e.message
              FROM log_streams s JOIN log_events e ON e.stream_id = s.id
              WHERE s.region = $1 AND s.log_group = $2 AND s.stream = $3
-               AND e.sequence >= $4 AND e.at >= $5 AND e.at < $6
-             ORDER BY e.sequence LIMIT $7",
-        )
-        .bind(region)
-        .bind(group)
-        .bind(stream)
-        .bind(from)
-        .bind(times.start)
-        .bind(times.end)
-        .bind(limit as i64)
-        .fetch_all(&self.reader)
-        .await?;
-        rows.iter().map(read_event).collect()
-    }
-
-    /// The last lines of a stream before place `before`, in order.
-    ///
-    /// # Errors
-    /// `Database`.
-    pub async fn log_events_before(
-        &self,
-        region: &str,
-        group: &str,
-        stream: &str,
-        before: i64,
-        times: std::ops::Range<i64>,
-        limit: usize,
-    ) -> Result<Vec<LogEvent>> {
-        let rows = sqlx::query(
-            "SELECT s.stream, e.sequence, e.at, e.ingested, e.message
-             FROM log_streams s JOIN log_events e ON e.stream_id = s.id
-             WHERE s.region = $1 AND s.log_group = $2 AND s.stream = $3
-               AND e.sequence < $4 AND e.at >= $5 AND e.at < $6
-             ORDER BY e.sequence DESC LIMIT $7",
-        )
-        .bind(region)
-        .bind(group)
-        .bind(stream)
-        .bind(before)
-        .bind(times.start)
-        .bind(times.end)
-        .bind(limit as i64)
-        .fetch_all(&self.reader)
-        .await?;
+               AND e.sequence {relation} $4 AND e.at >= $5 AND e.at < $6
+             ORDER BY e.sequence {order} LIMIT $7"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(region)
+            .bind(group)
+            .bind(stream)
+            .bind(place)
+            .bind(times.start)
+            .bind(times.end)
+            .bind(limit as i64)
+            .fetch_all(&self.reader)
+            .await?;
         let mut events = rows.iter().map(read_event).collect::<Result<Vec<_>>>()?;
-        events.reverse();
+        if matches!(direction, Direction::Before(_)) {
+            events.reverse();
+        }
         Ok(events)
     }
 }

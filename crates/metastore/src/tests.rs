@@ -127,9 +127,9 @@ async fn log_lines_keep_their_order_and_pages() -> Result<()> {
     let line = |at: i64| LogLine { at, message: format!("line {at}") };
     store.append_log("r", "g", "s", &[line(1), line(2)]).await?;
     store.append_log("r", "g", "s", &[line(3)]).await?;
-    let events = store.log_events("r", "g", "s", 1, 0..i64::MAX, 10).await?;
+    let events = store.log_events("r", "g", "s", Direction::From(1), 0..i64::MAX, 10).await?;
     assert_eq!(events.iter().map(|event| event.sequence).collect::<Vec<_>>(), [1, 2]);
-    let events = store.log_events_before("r", "g", "s", 2, 0..i64::MAX, 1).await?;
+    let events = store.log_events("r", "g", "s", Direction::Before(2), 0..i64::MAX, 1).await?;
     assert_eq!(events[0].message, "line 2");
     let streams = store.log_streams("r", "g", "s", "", 10).await?;
     assert_eq!((streams[0].lines, streams[0].first_event, streams[0].last_event), (3, Some(1), Some(3)));

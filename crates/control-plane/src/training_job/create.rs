@@ -27,6 +27,7 @@ pub const REQUEST_MEMBERS: &[&str] = &[
     "StoppingCondition",
     "Environment",
     "ProfilerConfig",
+    "DebugHookConfig",
 ];
 
 /// The members of a training job that are acted on.
@@ -61,6 +62,7 @@ pub struct CreateTrainingJob {
     #[serde(default, rename = "EnableManagedSpotTraining")]
     _enable_managed_spot_training: bool,
     profiler_config: Option<ProfilerConfig>,
+    debug_hook_config: Option<DebugHookConfig>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -150,11 +152,29 @@ struct StoppingCondition {
     _max_pending_time_in_seconds: Option<u64>,
 }
 
+/// The SDK asks for system metrics with every job. They are not collected, and Describe says so with
+/// a ProfilingStatus of Disabled.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct ProfilerConfig {
+    #[serde(default, rename = "DisableProfiler")]
+    _disable_profiler: bool,
+    #[serde(default, rename = "S3OutputPath")]
+    _s3_output_path: Option<String>,
+    #[serde(default, rename = "ProfilingIntervalInMilliseconds")]
+    _profiling_interval_in_milliseconds: Option<u64>,
     #[serde(default)]
-    disable_profiler: bool,
+    profiling_parameters: BTreeMap<String, String>,
+}
+
+/// The SDK sends this with every job; without collections it asks for nothing.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct DebugHookConfig {
+    #[serde(rename = "S3OutputPath")]
+    _s3_output_path: String,
+    #[serde(default)]
+    collection_configurations: Vec<Value>,
 }
 
 /// AWS's default time limit of a training job: one day.
@@ -221,6 +241,7 @@ impl ControlPlane {
         {
             kept[name] = document.get(name).cloned().unwrap_or(json!(false));
         }
+        kept["ProfilingStatus"] = json!("Disabled");
         default_member(&mut kept, "HyperParameters", json!({}));
         default_member(&mut kept["OutputDataConfig"], "KmsKeyId", json!(""));
         default_member(&mut kept["OutputDataConfig"], "CompressionType", json!("GZIP"));
@@ -285,9 +306,9 @@ fn check(request: &CreateTrainingJob) -> Outcome<()> {
         )?;
     }
     refuse_if(
-        request.profiler_config.as_ref().is_some_and(|profiler| !profiler.disable_profiler),
-        "ProfilerConfig",
-        "profiling is not supported; set DisableProfiler to true or leave the member out.",
+        request.profiler_config.as_ref().is_some_and(|profiler| !profiler.profiling_parameters.is_empty()),
+        "ProfilerConfig.ProfilingParameters",
+        "profiling is not supported; leave the parameters out.",
     )?;
     let mode =
         request.algorithm_specification.as_ref().map(|algorithm| algorithm.training_input_mode.clone());

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringViewBuilder};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 use datafusion::arrow::datatypes::SchemaRef;
 use memchr::memchr;
 
@@ -178,8 +178,8 @@ pub(crate) fn parse(chunk: &[u8], separator: u8, schema: &SchemaRef) -> Result<P
     let mut fields = Fields::new(chunk, separator)?;
     let mut batches = Vec::new();
     loop {
-        let mut builders: Vec<StringViewBuilder> =
-            (0..columns).map(|_| StringViewBuilder::with_capacity(BATCH_ROWS)).collect();
+        let mut builders: Vec<StringBuilder> =
+            (0..columns).map(|_| StringBuilder::with_capacity(BATCH_ROWS, BATCH_ROWS * 4)).collect();
         let mut rows = 0;
         while rows < BATCH_ROWS && fields.begin_record() {
             record(&mut fields, &mut builders)?;
@@ -200,7 +200,7 @@ pub(crate) fn parse(chunk: &[u8], separator: u8, schema: &SchemaRef) -> Result<P
 
 /// Appends one record.
 #[inline]
-fn record(fields: &mut Fields<'_>, builders: &mut [StringViewBuilder]) -> Result<(), Malformed> {
+fn record(fields: &mut Fields<'_>, builders: &mut [StringBuilder]) -> Result<(), Malformed> {
     let columns = builders.len();
     let line = fields.lines;
     let uneven = |count: usize| Malformed {
@@ -243,14 +243,13 @@ mod tests {
 
     fn read(text: &[u8]) -> Result<(Vec<String>, Rows), Malformed> {
         let (names, start, _) = header(text, b',')?;
-        let columns: Vec<Column> =
-            names.iter().map(|name| Column::new(name, DataType::Utf8View, true)).collect();
+        let columns: Vec<Column> = names.iter().map(|name| Column::new(name, DataType::Utf8, true)).collect();
         let parsed = parse(&text[start..], b',', &Arc::new(Schema::new(columns)))?;
         let mut rows = Vec::new();
         for batch in &parsed.batches {
             for row in 0..batch.num_rows() {
                 let cells =
-                    batch.columns().iter().map(|column| column.as_string_view().iter().nth(row).flatten());
+                    batch.columns().iter().map(|column| column.as_string::<i32>().iter().nth(row).flatten());
                 rows.push(cells.map(|cell| cell.map(str::to_owned)).collect());
             }
         }

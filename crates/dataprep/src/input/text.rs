@@ -97,8 +97,7 @@ impl TextTable {
             .map_err(|error| self.wrong(index, error))?;
         let (names, ..) = csv::header(&first.unwrap_or_default(), separator)
             .map_err(|problem| self.malformed(index, 0, &problem))?;
-        let fields: Vec<Field> =
-            names.iter().map(|name| Field::new(name, DataType::Utf8View, true)).collect();
+        let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
         Ok(Schema::new(fields))
     }
 

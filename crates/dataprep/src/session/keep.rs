@@ -16,6 +16,7 @@ use datafusion::common::runtime::JoinSet;
 use datafusion::dataframe::{DataFrame, DataFrameWriteOptions};
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::StreamExt;
@@ -33,13 +34,27 @@ pub(super) enum Kept {
 }
 
 impl Session {
-    /// Runs a query and keeps its rows; also gives their number.
+    /// Runs a query and keeps its rows; also gives their number. A query that runs out of memory is run once more
+    /// in one part, which needs less: sorts then spill without others waiting for their rows.
     pub(super) async fn keep(&mut self, query: &LogicalPlan) -> Result<(Kept, u64)> {
         let state = self.context.state();
+        match self.keep_as(query, state.clone()).await {
+            Err(error) if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => {
+                let mut state = state;
+                let options = state.config_mut().options_mut();
+                options.execution.target_partitions = 1;
+                options.optimizer.repartition_sorts = false;
+                self.keep_as(query, state).await
+            }
+            kept => kept,
+        }
+    }
+
+    async fn keep_as(&mut self, query: &LogicalPlan, state: SessionState) -> Result<(Kept, u64)> {
         let plan = state.optimize(query)?;
         let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
         let schema = kept_schema(query.schema().inner(), &physical.schema());
-        match self.keep_in_memory(physical, &schema).await? {
+        match self.keep_in_memory(physical, &schema, state.task_ctx()).await? {
             Some((parts, memory)) => {
                 let rows: usize = parts.iter().flatten().map(RecordBatch::num_rows).sum();
                 Ok((Kept::Memory(MemTable::try_new(schema, parts)?, memory), rows as u64))
@@ -56,11 +71,11 @@ impl Session {
         &self,
         plan: Arc<dyn ExecutionPlan>,
         schema: &SchemaRef,
+        context: Arc<TaskContext>,
     ) -> Result<Option<(Vec<Vec<RecordBatch>>, MemoryReservation)>> {
         let used: usize = self.reserved.values().map(MemoryReservation::size).sum();
         let budget = self.table_budget.saturating_sub(used);
         let memory = Arc::new(self.tables.new_empty());
-        let context = self.context.task_ctx();
         let mut running = JoinSet::new();
         let parts = plan.output_partitioning().partition_count();
         for part in 0..parts {

@@ -31,8 +31,8 @@ use crate::root::Root;
 use crate::rooted_store::RootedStore;
 use crate::{ensure, memory, report, seeded_random};
 
-/// How much larger text is expected to be in memory than on disk: sixteen bytes for a field that has four or five.
-const TEXT_GROWTH: u64 = 4;
+/// How much larger text is expected to be in memory than on disk: four bytes more for a field that has four or five.
+const TEXT_GROWTH: u64 = 2;
 
 /// A run in progress.
 pub(crate) struct Session {
@@ -93,7 +93,7 @@ impl Session {
             tables: MemoryConsumer::new("tables").register(&pool),
             reserved: BTreeMap::new(),
             input_budget: limit / 2,
-            table_budget: limit / 4 * 3,
+            table_budget: limit / 8 * 5,
             on_disk: 0,
             written: BTreeSet::new(),
             spill,

@@ -86,9 +86,10 @@ fn run(folders: &Folders<'_>, log: &mut Log<'_>, threads: usize) -> Result<(), T
     let best = fit.run(log, &mut network)?;
     log.info(format!("Best model based on epoch {}. Best loss: {:.3}", best.epoch, best.loss))?;
     let path = folders.model();
-    log.info(format!("Serializing model to {}", path.display()))?;
-    model_file::save(&path, &network, &h)
-        .map_err(|e| TrainFailure::algorithm(format!("cannot write the model {}: {e}", path.display())))?;
+    log.info(format!("Serializing model to {}", folders.shown(&path)))?;
+    model_file::save(&path, &network, &h).map_err(|e| {
+        TrainFailure::algorithm(format!("cannot write the model {}: {e}", folders.shown(&path)))
+    })?;
     let Some(test) = test else { return log.info("Test data is not provided.") };
     let mut evaluation = Evaluation::new(&h, &network, &test);
     let scores = evaluation.run(&pool, &h, &network);
@@ -108,7 +109,7 @@ fn announce(
         json!(Hyperparameters::defaults())
     ))?;
     let path = folders.hyperparameters();
-    log.info(format!("Merging with provided configuration from {}: {given}", path.display()))?;
+    log.info(format!("Merging with provided configuration from {}: {given}", folders.shown(&path)))?;
     log.info(format!("Final configuration: {}", json!(h.values)))?;
     if h.output_layer == OutputLayer::MeanSquaredError {
         log.info("output_layer is set to mean_squared_error. Ignoring the hyperparameter 'num_classes'.")?;
@@ -142,7 +143,7 @@ fn read_channels(
             continue;
         }
         let folder = folders.channel(name);
-        log.info(format!("Creating data iterator for {}", folder.display()))?;
+        log.info(format!("Creating data iterator for {}", folders.shown(&folder)))?;
         let data = read_channel(name, &folder, &expected)?;
         report::channel(log, h, name, &data)?;
         *slot = Some(data);

@@ -20,6 +20,14 @@ pub(super) const AUXILIARY: &str = "auxiliary";
 pub(super) struct Folders<'a>(pub &'a Path);
 
 impl Folders<'_> {
+    /// A path as a user knows it: below `/opt/ml`, whatever folder stands for that.
+    pub(super) fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(self.0).map_or_else(
+            |_| path.display().to_string(),
+            |inside| Path::new("/opt/ml").join(inside).display().to_string(),
+        )
+    }
+
     pub(super) fn hyperparameters(&self) -> PathBuf {
         self.0.join("input/config/hyperparameters.json")
     }
@@ -40,7 +48,7 @@ impl Folders<'_> {
     pub(super) fn read_hyperparameters(&self) -> Result<(Hyperparameters, Vec<u8>), TrainFailure> {
         let path = self.hyperparameters();
         let bytes =
-            read(&path)?.ok_or_else(|| TrainFailure::client(format!("{} is missing", path.display())))?;
+            read(&path)?.ok_or_else(|| TrainFailure::client(format!("{} is missing", self.shown(&path))))?;
         Ok((Hyperparameters::from_json(&bytes)?, bytes))
     }
 

@@ -82,7 +82,7 @@ fn a_run_learns_logs_and_leaves_a_model_that_serves() {
     find(
         "Inconsistent enc_dim and token_embedding_dim found for token-embedding-encoder: 16 vs 300. Setting token",
     );
-    find("Creating data iterator for ");
+    find("Creating data iterator for /opt/ml/input/data/train");
     find("Total: 2000 samples in 1 buckets");
     find("Bucket of (1, 1) : 2000 samples in 125 batches of 16, approx 16.0 words/batch");
     find("Replicating 12 random sentences from bucket (1, 1) to size it to multiple of 16");
