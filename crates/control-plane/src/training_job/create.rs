@@ -278,9 +278,13 @@ fn max_runtime(request: &CreateTrainingJob) -> u64 {
         .unwrap_or(DEFAULT_MAX_RUNTIME)
 }
 
+/// A member that is there with another value than the one supported.
+fn is_other(value: &Option<String>, supported: &str) -> bool {
+    value.as_deref().is_some_and(|text| text != supported)
+}
+
 fn check(request: &CreateTrainingJob) -> Outcome<()> {
     let given = |value: &Option<String>| value.as_deref().is_some_and(|text| !text.is_empty());
-    let other = |value: &Option<String>, usual: &str| value.as_deref().is_some_and(|text| text != usual);
     let output = &request.output_data_config;
     s3_uri("OutputDataConfig.S3OutputPath", &output.s3_output_path)?;
     refuse_if(
@@ -289,7 +293,7 @@ fn check(request: &CreateTrainingJob) -> Outcome<()> {
         "encryption with KMS keys is not supported.",
     )?;
     refuse_if(
-        other(&output.compression_type, "GZIP"),
+        is_other(&output.compression_type, "GZIP"),
         "OutputDataConfig.CompressionType",
         "only GZIP is supported.",
     )?;
@@ -310,6 +314,11 @@ fn check(request: &CreateTrainingJob) -> Outcome<()> {
         "ProfilerConfig.ProfilingParameters",
         "profiling is not supported; leave the parameters out.",
     )?;
+    refuse_if(
+        request.debug_hook_config.as_ref().is_some_and(|hook| !hook.collection_configurations.is_empty()),
+        "DebugHookConfig.CollectionConfigurations",
+        "built-in algorithms save no tensors; leave the collections out.",
+    )?;
     let mode =
         request.algorithm_specification.as_ref().map(|algorithm| algorithm.training_input_mode.clone());
     refuse_if(
@@ -317,13 +326,14 @@ fn check(request: &CreateTrainingJob) -> Outcome<()> {
         "AlgorithmSpecification.TrainingInputMode",
         "built-in algorithms read files; use File or FastFile.",
     )?;
-    for (index, channel) in request.input_data_config.iter().enumerate() {
+    check_channels(&request.input_data_config)
+}
+
+fn check_channels(channels: &[Channel]) -> Outcome<()> {
+    for (index, channel) in channels.iter().enumerate() {
         let place = format!("InputDataConfig[{index}]");
         let source = &channel.data_source.s3_data_source;
-        if request.input_data_config[..index]
-            .iter()
-            .any(|earlier| earlier.channel_name == channel.channel_name)
-        {
+        if channels[..index].iter().any(|earlier| earlier.channel_name == channel.channel_name) {
             return Err(Failure::invalid(format!(
                 "{place}.ChannelName: '{}' is used by two channels.",
                 channel.channel_name
@@ -336,12 +346,12 @@ fn check(request: &CreateTrainingJob) -> Outcome<()> {
             "only S3Prefix is supported.",
         )?;
         refuse_if(
-            other(&channel.compression_type, "None"),
+            is_other(&channel.compression_type, "None"),
             &format!("{place}.CompressionType"),
             "only None is supported.",
         )?;
         refuse_if(
-            other(&channel.record_wrapper_type, "None"),
+            is_other(&channel.record_wrapper_type, "None"),
             &format!("{place}.RecordWrapperType"),
             "only None is supported.",
         )?;
