@@ -178,3 +178,19 @@ def test_names_are_unique_and_missing_ones_are_named(sagemaker, trained, name):
     with pytest.raises(ClientError) as error:
         sagemaker.delete_model(ModelName=name)
     assert error.value.response["Error"]["Message"].startswith("Could not find model")
+
+
+def test_endpoints_deleted_at_any_moment_of_their_deployment_are_gone(sagemaker, trained, name):
+    sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE,
+                           PrimaryContainer={"Image": ratings.IMAGE, "ModelDataUrl": trained[0] + ".missing"})
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[
+        {"VariantName": "v", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}])
+    for number in range(10):
+        endpoint_name = f"{name}-{number}"
+        sagemaker.create_endpoint(EndpointName=endpoint_name, EndpointConfigName=name)
+        time.sleep(number * 0.002)
+        sagemaker.delete_endpoint(EndpointName=endpoint_name)
+    deadline = time.monotonic() + 30
+    while sagemaker.list_endpoints(NameContains=name)["Endpoints"]:
+        assert time.monotonic() < deadline, sagemaker.list_endpoints(NameContains=name)["Endpoints"]
+        time.sleep(0.05)

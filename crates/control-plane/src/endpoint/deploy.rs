@@ -61,21 +61,18 @@ fn spawn(plane: &ControlPlane, key: Key, config: Value) {
     let mut signal = plane.shared.live.enter(&key);
     let plane = plane.clone();
     plane.shared.live.tasks.clone().spawn(async move {
-        let told = match drive(&plane, &key, &config, &mut signal).await {
-            Ok(told) => told,
-            Err(failure) => {
-                match &failure.cause {
-                    Some(cause) => tracing::error!(endpoint = %key, cause, "deployment failed"),
-                    None => tracing::info!(endpoint = %key, "deployment failed: {}", failure.message),
-                }
-                plane.unroute(&key);
-                fail(&plane, &key, &failure.message).await;
-                Signal::Run
-            }
-        };
+        let failed = drive(&plane, &key, &config, &mut signal).await.err();
         plane.unroute(&key);
+        if let Some(failure) = failed {
+            match &failure.cause {
+                Some(cause) => tracing::error!(endpoint = %key, cause, "deployment failed"),
+                None => tracing::info!(endpoint = %key, "deployment failed: {}", failure.message),
+            }
+            fail(&plane, &key, &failure.message).await;
+        }
         plane.shared.live.leave(&key);
-        if told == Signal::Stop {
+        // A deletion may have come at any moment, also while the failure was being written.
+        if is_deleting(&plane, &key).await {
             finish_deletion(&plane, &key).await;
         }
     });
@@ -87,7 +84,7 @@ async fn drive(
     key: &Key,
     config: &Value,
     signal: &mut watch::Receiver<Signal>,
-) -> Outcome<Signal> {
+) -> Outcome<()> {
     let variants: Vec<ProductionVariant> =
         serde_json::from_value(config["ProductionVariants"].clone()).map_err(Failure::internal)?;
     reconcile::clear_folder(&plane.work_folder(key))?;
@@ -96,7 +93,7 @@ async fn drive(
     for (place, variant) in variants.iter().enumerate() {
         let prepared = tokio::select! {
             prepared = prepare(plane, key, variant) => prepared?,
-            told = told_to_end(signal) => return Ok(told),
+            _ = told_to_end(signal) => return Ok(()),
         };
         for instance in 0..variant.initial_instance_count {
             let server = Server {
@@ -115,18 +112,15 @@ async fn drive(
     drop(reports);
     let mut board =
         Board { plane, key, variants: &variants, up: vec![Vec::new(); variants.len()], ready: false };
-    let told = loop {
+    loop {
         tokio::select! {
-            report = inbox.recv() => match report {
-                Some(report) => board.take(report).await?,
-                None => break told_to_end(signal).await,
-            },
-            told = told_to_end(signal) => break told,
+            Some(report) = inbox.recv() => board.take(report).await?,
+            _ = told_to_end(signal) => break,
         }
-    };
+    }
     plane.unroute(key);
     while servers.join_next().await.is_some() {}
-    Ok(told)
+    Ok(())
 }
 
 /// A model on disk, ready to be served by any number of servers.
@@ -266,8 +260,21 @@ async fn fail(plane: &ControlPlane, key: &Key, reason: &str) {
             Outcome::Ok(())
         })
         .await;
-    if let Err(error) = written {
-        tracing::error!(endpoint = %key, %error, "the failure was not written");
+    match written {
+        Ok(Ok(())) => {}
+        // It is being deleted, and that is its end.
+        Ok(Err(_)) => tracing::info!(endpoint = %key, "the deployment failed while the endpoint is deleted"),
+        Err(error) => tracing::error!(endpoint = %key, %error, "the failure was not written"),
+    }
+}
+
+async fn is_deleting(plane: &ControlPlane, key: &Key) -> bool {
+    match plane.store().get(key).await {
+        Ok(record) => record.is_some_and(|record| record.status == EndpointStatus::Deleting.as_str()),
+        Err(error) => {
+            tracing::error!(endpoint = %key, %error, "a deletion, if there is one, is finished at the next start");
+            false
+        }
     }
 }
 
