@@ -1,5 +1,6 @@
 """Signatures: who is let in, and the error of who is not."""
 
+import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -97,3 +98,13 @@ def test_a_body_over_the_limit_is_refused(endpoint):
             Tags=[{"Key": f"k{index}", "Value": "v" * 256} for index in range(20_000)])
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
     assert "4194304 bytes" in error.value.response["Error"]["Message"]
+
+
+@pytest.mark.parametrize("path", ["/", "/endpoints/x/invocations"])
+def test_no_body_is_read_for_an_unknown_sender(endpoint, path):
+    """A body is announced and never sent: the answer must not wait for it."""
+    host, port = endpoint.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall((f"POST {path} HTTP/1.1\r\nHost: {host}\r\nX-Amz-Target: SageMaker.ListModels\r\n"
+                            "Content-Length: 1000000\r\n\r\n").encode())
+        assert connection.recv(64).startswith(b"HTTP/1.1 403")

@@ -7,9 +7,8 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use sagebrush_auth::{Caller, KeyRing, Signed, sha256_hex};
+use sagebrush_auth::{AuthFailure, Caller, KeyRing, Signed, sha256_hex};
 use sagebrush_control_plane::ControlPlane;
 use sagebrush_types::limits::{CLOCK_SKEW, CONTROL_BODY_BYTES};
 use sagebrush_types::{Failure, Scope};
@@ -109,26 +108,25 @@ impl ApiServer {
         Ok((operation, self.carry_out(&caller, asked).await?))
     }
 
-    /// Reads the body within its bound and proves who sent it.
+    /// Reads the body within its bound and proves who sent it. Nothing is read for a sender whose key
+    /// is not known.
     async fn verified(&self, service: Service, request: Request) -> Result<(Caller, Bytes), ErrorShape> {
+        let refused = |failure: AuthFailure| error::of_auth(Protocol::of(service), &failure);
         let (parts, body) = request.into_parts();
+        let signed = Signed::parse(&parts.headers).map_err(refused)?;
+        signed.check_scope(service.signing_name()).map_err(refused)?;
+        signed.check_key(self.keys.as_ref()).map_err(refused)?;
         let body = body::read(body, CONTROL_BODY_BYTES).await.map_err(|failure| match failure {
             BodyFailure::TooLarge => error::too_large(CONTROL_BODY_BYTES),
             BodyFailure::Broken => {
                 ErrorShape::new("IncompleteBody", StatusCode::BAD_REQUEST, "The request body ended early.")
             }
         })?;
-        let caller = self.authenticate(service, &parts, &body)?;
+        let now = OffsetDateTime::now_utc();
+        let caller = signed
+            .verify(&parts, &sha256_hex(&body), self.keys.as_ref(), now, CLOCK_SKEW)
+            .map_err(refused)?;
         Ok((caller, body))
-    }
-
-    fn authenticate(&self, service: Service, parts: &Parts, body: &[u8]) -> Result<Caller, ErrorShape> {
-        let proven = Signed::parse(&parts.headers).and_then(|signed| {
-            signed.check_scope(service.signing_name())?;
-            let now = OffsetDateTime::now_utc();
-            signed.verify(parts, &sha256_hex(body), self.keys.as_ref(), now, CLOCK_SKEW)
-        });
-        proven.map_err(|failure| error::of_auth(Protocol::of(service), &failure))
     }
 
     async fn carry_out(&self, caller: &Caller, asked: Asked) -> Result<Value, ErrorShape> {

@@ -93,6 +93,14 @@ impl Signed {
         Ok(())
     }
 
+    /// Is the access key known at all? To be asked before a body is read for its sender.
+    ///
+    /// # Errors
+    /// `UnknownKey`.
+    pub fn check_key(&self, keys: &dyn KeyRing) -> Result<(), AuthFailure> {
+        keys.secret(&self.credential.access_key_id).map(drop).ok_or(AuthFailure::UnknownKey)
+    }
+
     /// Proves that the holder of the access key signed this request with this body hash, no longer
     /// than `skew` ago.
     ///

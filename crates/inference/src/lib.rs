@@ -16,7 +16,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use sagebrush_auth::{KeyRing, Signed, sha256_hex};
+use sagebrush_auth::{AuthFailure, KeyRing, Signed, sha256_hex};
 use sagebrush_types::limits::{CLOCK_SKEW, INVOKE_BODY_BYTES};
 use sagebrush_types::{EndpointRoute, RouteTable};
 use sagebrush_wire::{ErrorShape, Protocol, Service};
@@ -64,21 +64,19 @@ impl Inference {
                 "InvokeEndpoint is a POST request.",
             ));
         }
+        // Nothing is read for a sender whose key is not known.
+        let signed = Signed::parse(&parts.headers).map_err(refused)?;
+        signed.check_scope(Service::SageMakerRuntime.signing_name()).map_err(refused)?;
+        signed.check_key(self.keys.as_ref()).map_err(refused)?;
         let body = match Limited::new(body, INVOKE_BODY_BYTES).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
             Err(_) => return Err(validation("The request body ended early.")),
         };
-        let caller = Signed::parse(&parts.headers)
-            .and_then(|signed| {
-                signed.check_scope(Service::SageMakerRuntime.signing_name())?;
-                let now = OffsetDateTime::now_utc();
-                signed.verify(&parts, &sha256_hex(&body), self.keys.as_ref(), now, CLOCK_SKEW)
-            })
-            .map_err(|failure| {
-                let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::FORBIDDEN);
-                ErrorShape::new(failure.json_code(), status, failure.to_string())
-            })?;
+        let now = OffsetDateTime::now_utc();
+        let caller = signed
+            .verify(&parts, &sha256_hex(&body), self.keys.as_ref(), now, CLOCK_SKEW)
+            .map_err(refused)?;
         let route = self.route(&caller.region, endpoint)?;
         let variant = choose::variant(&route, parts.headers.get("x-amzn-sagemaker-target-variant"))?;
         let server = choose::server(variant).ok_or_else(|| unavailable(&variant.name))?;
@@ -96,6 +94,11 @@ impl Inference {
             )
         })
     }
+}
+
+fn refused(failure: AuthFailure) -> ErrorShape {
+    let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::FORBIDDEN);
+    ErrorShape::new(failure.json_code(), status, failure.to_string())
 }
 
 fn validation(message: &str) -> ErrorShape {
