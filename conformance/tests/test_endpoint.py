@@ -194,3 +194,13 @@ def test_endpoints_deleted_at_any_moment_of_their_deployment_are_gone(sagemaker,
     while sagemaker.list_endpoints(NameContains=name)["Endpoints"]:
         assert time.monotonic() < deadline, sagemaker.list_endpoints(NameContains=name)["Endpoints"]
         time.sleep(0.05)
+
+
+def test_weights_that_add_up_to_nothing_or_everything_are_refused(sagemaker, trained, name):
+    sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE,
+                           PrimaryContainer={"Image": ratings.IMAGE, "ModelDataUrl": trained[0]})
+    for weight in (0.0, 1.7e308):
+        with pytest.raises(ClientError) as error:
+            sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[
+                {"VariantName": variant, "ModelName": name, "InitialVariantWeight": weight} for variant in "ab"])
+        assert "InitialVariantWeights must add up" in error.value.response["Error"]["Message"]

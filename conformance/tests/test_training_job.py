@@ -173,3 +173,23 @@ def test_tags(sagemaker, endpoint, s3_bucket, name):
     sagemaker.delete_tags(ResourceArn=arn, TagKeys=["project"])
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "owner", "Value": "me"}]
     until(lambda: sagemaker.describe_training_job(TrainingJobName=name), ("Completed",))
+
+
+@pytest.mark.parametrize("variable", ["LD_PRELOAD", "GLIBC_TUNABLES", "SAGEBRUSH_ML_ROOT"])
+def test_a_job_cannot_load_code_into_a_built_in(sagemaker, s3_bucket, name, variable):
+    request = ratings.training_job(name, s3_bucket)
+    code, message = code_and_message(lambda: sagemaker.create_training_job(**request, Environment={variable: "/x"}))
+    assert code == "ValidationException" and f"'{variable}' is reserved" in message
+
+
+@pytest.mark.parametrize(("period", "start"), [(9_223_372_036_854_775_800, 0), (60, -1e300)])
+def test_numbers_beyond_all_bounds_are_refused(endpoint, period, start):
+    client = endpoint.client("cloudwatch")
+    client.meta.events.register(
+        "before-call.cloudwatch.GetMetricStatistics",
+        lambda params, **_: params.update(body=json.dumps({
+            "Namespace": "n", "MetricName": "m", "StartTime": start, "EndTime": 1, "Period": period,
+            "Statistics": ["Sum"]}).encode()))
+    code, _ = code_and_message(lambda: client.get_metric_statistics(
+        Namespace="n", MetricName="m", StartTime=0, EndTime=1, Period=60, Statistics=["Sum"]))
+    assert code.startswith("InvalidParameterValue")

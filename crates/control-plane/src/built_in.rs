@@ -1,11 +1,13 @@
 //! The built-in algorithms: which image names mean them and how they are started. They obey the
 //! same contract as any container, so the rest of the control plane does not know them.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use sagebrush_runner::{Layout, Program};
 use sagebrush_types::{Failure, Outcome};
 
-use crate::ControlPlane;
+use crate::{ControlPlane, reconcile};
 
 /// A metric that is read off log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,22 @@ impl BuiltIn {
 }
 
 impl ControlPlane {
+    /// A built-in at work on a task, under the folder that stands for `/opt/ml`.
+    pub(crate) fn program(
+        &self,
+        built_in: &BuiltIn,
+        task: Task,
+        environment: BTreeMap<String, String>,
+        layout: &Layout,
+    ) -> Program {
+        Program {
+            executable: self.shared.settings.executable.clone(),
+            arguments: built_in.arguments(task).unwrap_or_default(),
+            environment: reconcile::marked(environment, layout.root()),
+            folder: layout.root().to_path_buf(),
+        }
+    }
+
     /// The built-in that an image URI means, if it can do the task.
     pub(crate) fn built_in(&self, field: &str, image: &str, task: Task) -> Outcome<&BuiltIn> {
         let able = |built_in: &&BuiltIn| built_in.arguments(task).is_some();

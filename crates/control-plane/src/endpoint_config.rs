@@ -114,9 +114,10 @@ impl ControlPlane {
             }
             self.find(scope, Resource::Model, &variant.model_name).await?;
         }
-        if variants.iter().map(|variant| variant.initial_variant_weight).sum::<f64>() <= 0.0 {
+        let total: f64 = variants.iter().map(|variant| variant.initial_variant_weight).sum();
+        if !(total.is_finite() && total > 0.0) {
             return Err(Failure::invalid(
-                "ProductionVariants: at least one variant needs an InitialVariantWeight above 0.",
+                "ProductionVariants: the InitialVariantWeights must add up to a number above 0.",
             ));
         }
         Ok(())

@@ -11,6 +11,11 @@ use serde_json::{Value, json};
 use crate::document::{milliseconds, seconds};
 use crate::{ControlPlane, failure, request};
 
+/// Longest period, seconds: a year, far beyond what a job's series spans.
+const LONGEST_PERIOD: i64 = 365 * 86_400;
+/// Latest time that is taken for one, milliseconds: the end of the year 9999.
+const LATEST: i64 = 253_402_300_799_999;
+
 /// Series in one ListMetrics page: AWS's documented size.
 const LIST_PAGE: usize = 500;
 
@@ -139,7 +144,9 @@ fn series(namespace: String, metric: String, dimensions: Vec<Dimension>) -> Metr
 
 fn times(start: &Value, end: &Value) -> Outcome<std::ops::Range<i64>> {
     let read = |name: &str, value: &Value| {
-        milliseconds(value).ok_or_else(|| Failure::invalid(format!("The parameter {name} must be a time.")))
+        milliseconds(value)
+            .filter(|time| (0..=LATEST).contains(time))
+            .ok_or_else(|| Failure::invalid(format!("The parameter {name} must be a time.")))
     };
     let (start, end) = (read("StartTime", start)?, read("EndTime", end)?);
     if start >= end {
@@ -149,12 +156,12 @@ fn times(start: &Value, end: &Value) -> Outcome<std::ops::Range<i64>> {
 }
 
 fn check_period(period: i64) -> Outcome<()> {
-    if period < 1
+    if !(1..=LONGEST_PERIOD).contains(&period)
         || (period >= 60 && period % 60 != 0)
         || (period < 60 && ![1, 5, 10, 20, 30].contains(&period))
     {
         return Err(Failure::invalid(format!(
-            "The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60, not {period}."
+            "The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60 up to {LONGEST_PERIOD}, not {period}."
         )));
     }
     Ok(())
@@ -331,6 +338,8 @@ mod tests {
     #[test]
     fn periods_follow_cloudwatch() {
         assert!(check_period(60).is_ok() && check_period(5).is_ok() && check_period(3600).is_ok());
+        assert!(check_period(i64::MAX / 60 * 60).is_err());
+        assert!(times(&json!(-1e300), &json!(1e300)).is_err());
         assert!(check_period(0).is_err() && check_period(7).is_err() && check_period(90).is_err());
     }
 }

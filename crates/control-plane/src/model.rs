@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::built_in::Task;
 use crate::document::{default_member, pick, seconds};
 use crate::page::ListShape;
-use crate::request::{RequestTag, refuse_if};
+use crate::request::{RequestTag, check_environment, refuse_if};
 use crate::{ControlPlane, failure, request};
 
 #[derive(Deserialize)]
@@ -78,6 +78,7 @@ impl ControlPlane {
             "Mode",
             "only SingleModel is supported.",
         )?;
+        check_environment("PrimaryContainer.Environment", &container.environment)?;
         let image = container.image.as_deref().ok_or_else(|| {
             Failure::invalid("PrimaryContainer.Image: a model needs the image of its algorithm.")
         })?;

@@ -1,6 +1,8 @@
 //! From a validated request document to the typed fields an operation acts on. A member that AWS
 //! knows and the type does not is refused by name: nothing is ignored silently.
 
+use std::collections::BTreeMap;
+
 use sagebrush_metastore::Tag;
 use sagebrush_types::{Failure, Outcome};
 use serde::Deserialize;
@@ -29,6 +31,19 @@ pub fn refuse_if(unsupported: bool, field: &str, why: &str) -> Outcome<()> {
         return Err(Failure::unsupported(format!("{field}: {why}")));
     }
     Ok(())
+}
+
+/// Refuses environment variables that are not a program's own: those of the dynamic linker, which
+/// would load foreign code into a built-in, and those that the server sets itself.
+pub fn check_environment(field: &str, environment: &BTreeMap<String, String>) -> Outcome<()> {
+    let reserved =
+        |name: &&String| ["LD_", "GLIBC_", "SAGEBRUSH_"].iter().any(|prefix| name.starts_with(prefix));
+    match environment.keys().find(reserved) {
+        Some(name) => Err(Failure::invalid(format!(
+            "{field}: the variable '{name}' is reserved and cannot be set for a built-in algorithm."
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// A tag as requests write it.

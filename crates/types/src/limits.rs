@@ -29,6 +29,10 @@ pub const JOBS_AT_ONCE: usize = 4;
 /// ResourceLimitExceeded.
 pub const JOBS_OPEN: usize = 1000;
 
+/// Endpoints that may be up or on their way before CreateEndpoint answers ResourceLimitExceeded. Each
+/// is at least one process with a whole model in memory.
+pub const ENDPOINTS_OPEN: usize = 64;
+
 /// One log line: CloudWatch Logs takes 256 KiB an event less 26 bytes of overhead.
 pub const LOG_LINE_BYTES: usize = (256 << 10) - 26;
 

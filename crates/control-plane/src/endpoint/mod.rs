@@ -4,6 +4,7 @@ mod deploy;
 mod server;
 
 use sagebrush_metastore::{NewRecord, Order, WorkflowChange};
+use sagebrush_types::limits::ENDPOINTS_OPEN;
 use sagebrush_types::{EndpointStatus, Failure, FailureKind, Outcome, Resource, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,6 +43,7 @@ impl ControlPlane {
     pub async fn create_endpoint(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
         let request: CreateEndpoint = request::decode("CreateEndpoint", document)?;
         let config = self.find(scope, Resource::EndpointConfig, &request.endpoint_config_name).await?;
+        self.check_open(Resource::Endpoint, ENDPOINTS_OPEN).await?;
         let name = &request.endpoint_name;
         let arn = scope.arn(Resource::Endpoint, name);
         let now = self.now();

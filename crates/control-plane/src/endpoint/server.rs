@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use sagebrush_metastore::{Key, LogLine};
-use sagebrush_runner::{Exit, ProcessRun, Program, RunEvent, ping};
+use sagebrush_runner::{Exit, ProcessRun, RunEvent, ping};
 use sagebrush_types::limits::{SERVER_START_TIMEOUT, SERVER_STOP_GRACE};
 use sagebrush_types::{Failure, Outcome};
 use tokio::sync::{mpsc, watch};
@@ -164,15 +164,10 @@ impl Server {
         let mut environment = self.model.environment.clone();
         environment.insert("SAGEMAKER_BIND_TO_PORT".into(), address.port().to_string());
         environment.insert("SAGEBRUSH_BIND_TO_ADDRESS".into(), address.ip().to_string());
-        let root = self.model.layout.root();
-        let program = Program {
-            executable: self.plane.shared.settings.executable.clone(),
-            arguments: built_in.arguments(Task::Serve).unwrap_or_default(),
-            environment: reconcile::marked(environment, root),
-            folder: root.to_path_buf(),
-        };
+        let layout = &self.model.layout;
+        let program = self.plane.program(built_in, Task::Serve, environment, layout);
         let run = ProcessRun::start(&program).map_err(Failure::internal)?;
-        if let Some(folder) = root.parent() {
+        if let Some(folder) = layout.root().parent() {
             reconcile::remember(folder, self.instance, &run).map_err(Failure::internal)?;
         }
         Ok(run)

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use sagebrush_metastore::NewRecord;
+use sagebrush_types::limits::JOBS_OPEN;
 use sagebrush_types::{Failure, JobStatus, Outcome, Resource, Scope, s3_uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::built_in::Task;
 use crate::document::{default_member, pick, seconds};
-use crate::request::{RequestTag, refuse_if};
+use crate::request::{RequestTag, check_environment, refuse_if};
 use crate::workflow::job;
 use crate::{ControlPlane, failure, request};
 
@@ -176,7 +177,7 @@ impl ControlPlane {
         let request: CreateProcessingJob = request::decode("CreateProcessingJob", document)?;
         check(&request)?;
         self.built_in("AppSpecification.ImageUri", &request.app_specification.image_uri, Task::Process)?;
-        self.check_open_jobs(Resource::ProcessingJob).await?;
+        self.check_open(Resource::ProcessingJob, JOBS_OPEN).await?;
         let name = &request.processing_job_name;
         let arn = scope.arn(Resource::ProcessingJob, name);
         let now = self.now();
@@ -209,6 +210,7 @@ impl ControlPlane {
 }
 
 fn check(request: &CreateProcessingJob) -> Outcome<()> {
+    check_environment("Environment", &request.environment)?;
     let given = |value: &Option<String>| value.as_deref().is_some_and(|text| !text.is_empty());
     let other = |value: &Option<String>, usual: &str| value.as_deref().is_some_and(|text| text != usual);
     refuse_if(

@@ -50,17 +50,11 @@ impl Job for CreateProcessingJob {
     ) -> Outcome<(Program, MetricReader)> {
         let app = &self.app_specification;
         let built_in = plane.built_in("ImageUri", &app.image_uri, Task::Process)?;
-        let mut arguments = built_in.arguments(Task::Process).unwrap_or_default();
-        arguments.extend(app.container_arguments.iter().map(Into::into));
         let mut environment = self.environment.clone();
         environment.insert("PROCESSING_JOB_NAME".into(), record.key.name.clone());
         environment.insert("PROCESSING_JOB_ARN".into(), record.arn.clone());
-        let program = Program {
-            executable: plane.shared.settings.executable.clone(),
-            arguments,
-            environment,
-            folder: layout.root().to_path_buf(),
-        };
+        let mut program = plane.program(built_in, Task::Process, environment, layout);
+        program.arguments.extend(app.container_arguments.iter().map(Into::into));
         Ok((program, MetricReader::default()))
     }
 

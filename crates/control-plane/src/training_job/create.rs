@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use sagebrush_metastore::NewRecord;
 use sagebrush_types::limits::JOBS_OPEN;
-use sagebrush_types::{Failure, FailureKind, JobStatus, Outcome, Resource, Scope, s3_uri};
+use sagebrush_types::{Failure, JobStatus, Outcome, Resource, Scope, s3_uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::state;
 use crate::built_in::Task;
 use crate::document::{default_member, pick};
-use crate::request::{RequestTag, refuse_if};
+use crate::request::{RequestTag, check_environment, refuse_if};
 use crate::workflow::job;
 use crate::{ControlPlane, failure, request};
 
@@ -203,7 +203,7 @@ impl ControlPlane {
                 "AlgorithmSpecification.MetricDefinitions: You can't override the metric definitions for built-in algorithms. Leave the member out.",
             ));
         }
-        self.check_open_jobs(Resource::TrainingJob).await?;
+        self.check_open(Resource::TrainingJob, JOBS_OPEN).await?;
         let name = &request.training_job_name;
         let arn = scope.arn(Resource::TrainingJob, name);
         let now = self.now();
@@ -252,21 +252,6 @@ impl ControlPlane {
             default_member(channel, "RecordWrapperType", json!("None"));
         }
         kept
-    }
-
-    /// Refuses new jobs when very many are open.
-    pub(crate) async fn check_open_jobs(&self, kind: Resource) -> Outcome<()> {
-        let open = self.store().count_open_workflows(kind).await.map_err(failure::of_metastore)?;
-        if open >= JOBS_OPEN {
-            return Err(Failure::new(
-                FailureKind::LimitExceeded,
-                format!(
-                    "{open} {}s are waiting or running, the most this server accepts. Wait for some to end.",
-                    kind.noun()
-                ),
-            ));
-        }
-        Ok(())
     }
 }
 
@@ -326,6 +311,7 @@ fn check(request: &CreateTrainingJob) -> Outcome<()> {
         "AlgorithmSpecification.TrainingInputMode",
         "built-in algorithms read files; use File or FastFile.",
     )?;
+    check_environment("Environment", &request.environment)?;
     check_channels(&request.input_data_config)
 }
 

@@ -66,12 +66,7 @@ impl Job for CreateTrainingJob {
         let mut environment = self.environment.clone();
         environment.insert("TRAINING_JOB_NAME".into(), record.key.name.clone());
         environment.insert("TRAINING_JOB_ARN".into(), record.arn.clone());
-        let program = Program {
-            executable: plane.shared.settings.executable.clone(),
-            arguments: built_in.arguments(Task::Train).unwrap_or_default(),
-            environment,
-            folder: layout.root().to_path_buf(),
-        };
+        let program = plane.program(built_in, Task::Train, environment, layout);
         let metrics = built_in.metric_definitions.iter().map(|metric| (metric.name, metric.regex));
         Ok((program, MetricReader::new(metrics)?))
     }

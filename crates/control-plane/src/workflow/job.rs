@@ -278,9 +278,8 @@ async fn run<J: Job>(
     signal: &mut watch::Receiver<Signal>,
 ) -> Outcome<Ended> {
     let key = &record.key;
-    let (mut program, reader) = job.program(plane, record, layout)?;
+    let (program, reader) = job.program(plane, record, layout)?;
     *metrics = reader;
-    program.environment = reconcile::marked(program.environment, layout.root());
     let run = ProcessRun::start(&program).map_err(Failure::internal)?;
     reconcile::remember(&plane.work_folder(key), 1, &run).map_err(Failure::internal)?;
     let limit = record.document["StoppingCondition"]["MaxRuntimeInSeconds"].as_u64().unwrap_or(NO_LIMIT);

@@ -14,10 +14,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sagebrush_metastore::Key;
 use sagebrush_types::limits::JOBS_AT_ONCE;
+use sagebrush_types::{Failure, FailureKind, Outcome, Resource};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
-use crate::ControlPlane;
+use crate::{ControlPlane, failure};
 
 pub use follow::{Ended, Follow, follow};
 pub use metric_reader::MetricReader;
@@ -87,6 +88,18 @@ impl ControlPlane {
     /// The working folder of a job or endpoint.
     pub(crate) fn work_folder(&self, key: &Key) -> PathBuf {
         self.shared.settings.work.join(key.kind.arn_segment()).join(&key.region).join(&key.name)
+    }
+
+    /// Refuses a new job or endpoint when `limit` of its kind are open.
+    pub(crate) async fn check_open(&self, kind: Resource, limit: usize) -> Outcome<()> {
+        let open = self.store().count_open_workflows(kind).await.map_err(failure::of_metastore)?;
+        if open >= limit {
+            return Err(Failure::new(
+                FailureKind::LimitExceeded,
+                format!("{open} {}s are open, the most this server accepts. End some first.", kind.noun()),
+            ));
+        }
+        Ok(())
     }
 
     /// Ends every workflow of this process: running jobs fail with a reason, model servers are
