@@ -6,7 +6,9 @@
 
 mod clock;
 pub mod durable;
+mod group_sync;
 mod identifier;
 
 pub use clock::{Clock, SimulatedClock};
+pub use group_sync::{GroupSync, SyncFailed, Synced};
 pub use identifier::{random_hex, secret_text};

@@ -1,10 +1,11 @@
 //! Durable records and their indexes, tags, open workflows, log lines and metric series, in one
 //! SQLite file.
 //!
-//! Promises: a write that returned `Ok` is on disk (`synchronous=FULL`, write-ahead log); a record,
-//! its tags and its workflow change in one transaction; readers never block the writer. Never: HTTP,
-//! AWS shapes, decisions about what a state means.
+//! Promises: a write that returned `Ok` is on disk (`change` says how); a record, its tags and its workflow
+//! change in one transaction; readers never block the writer. Never: HTTP, AWS shapes, decisions
+//! about what a state means.
 
+mod change;
 mod listing;
 mod log;
 mod metric;
@@ -22,7 +23,7 @@ pub use workflow::{OpenWorkflow, WorkflowChange};
 use std::path::Path;
 use std::time::Duration;
 
-use sagebrush_env::Clock;
+use sagebrush_env::{Clock, GroupSync, SyncFailed};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
@@ -53,6 +54,12 @@ pub enum MetastoreError {
     /// The database failed.
     #[error("metadata database: {0}")]
     Database(#[from] sqlx::Error),
+    /// The disk did not take what was written.
+    #[error("metadata database: {0}")]
+    Disk(#[from] SyncFailed),
+    /// The file that was to be made durable cannot be watched.
+    #[error("metadata database: {0}")]
+    Io(#[from] std::io::Error),
     /// A stored document cannot be read.
     #[error("stored document: {0}")]
     Document(#[from] serde_json::Error),
@@ -66,6 +73,7 @@ pub type Result<T> = std::result::Result<T, MetastoreError>;
 pub struct Metastore {
     writer: SqlitePool,
     reader: SqlitePool,
+    log_on_disk: GroupSync,
     clock: Clock,
 }
 
@@ -79,7 +87,7 @@ impl Metastore {
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
+            .synchronous(SqliteSynchronous::Normal)
             .foreign_keys(true)
             .busy_timeout(BUSY);
         // One writing connection: SQLite has one writer at a time, and waiting here is fair and
@@ -95,7 +103,9 @@ impl Metastore {
             .acquire_timeout(BUSY)
             .connect_with(options.read_only(true))
             .await?;
-        Ok(Self { writer, reader, clock })
+        let store = Self { writer, reader, log_on_disk: GroupSync::of(&change::log_of(path))?, clock };
+        store.synced().await?;
+        Ok(store)
     }
 
     /// Writes the log back into the database file and closes every connection.

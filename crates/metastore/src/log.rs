@@ -1,7 +1,7 @@
 //! Log lines in streams of groups.
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
 use crate::{Metastore, Result};
 
@@ -64,8 +64,8 @@ impl Metastore {
     /// `Database`.
     pub async fn append_log(&self, region: &str, group: &str, stream: &str, lines: &[LogLine]) -> Result<()> {
         let now = self.clock.now_milliseconds();
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let (id, first) = open_stream(&mut transaction, region, group, stream, now).await?;
+        let mut transaction = self.begin().await?;
+        let (id, first) = open_stream(transaction.connection(), region, group, stream, now).await?;
         for (sequence, line) in (first..).zip(lines) {
             sqlx::query(
                 "INSERT INTO log_events (stream_id, sequence, at, ingested, message) VALUES ($1, $2, $3, $4, $5)",
@@ -75,7 +75,7 @@ impl Metastore {
             .bind(line.at)
             .bind(now)
             .bind(&line.message)
-            .execute(&mut *transaction)
+            .execute(transaction.connection())
             .await?;
         }
         if let (Some(earliest), Some(latest)) = (lines.first(), lines.last()) {
@@ -88,11 +88,10 @@ impl Metastore {
             .bind(earliest.at)
             .bind(latest.at)
             .bind(now)
-            .execute(&mut *transaction)
+            .execute(transaction.connection())
             .await?;
         }
-        transaction.commit().await?;
-        Ok(())
+        transaction.commit().await
     }
 
     /// Names of the log groups beginning with `prefix`, after `after`, with creation time and lines.
@@ -206,7 +205,7 @@ impl Metastore {
 }
 
 async fn open_stream(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut SqliteConnection,
     region: &str,
     group: &str,
     stream: &str,
@@ -220,14 +219,14 @@ async fn open_stream(
     .bind(group)
     .bind(stream)
     .bind(now)
-    .execute(&mut **transaction)
+    .execute(&mut *transaction)
     .await?;
     let row =
         sqlx::query("SELECT id, lines FROM log_streams WHERE region = $1 AND log_group = $2 AND stream = $3")
             .bind(region)
             .bind(group)
             .bind(stream)
-            .fetch_one(&mut **transaction)
+            .fetch_one(&mut *transaction)
             .await?;
     Ok((row.try_get("id")?, row.try_get("lines")?))
 }

@@ -32,7 +32,7 @@ impl Metastore {
     /// # Errors
     /// `Database` or `Document`.
     pub async fn append_metrics(&self, region: &str, points: &[(MetricSeries, MetricPoint)]) -> Result<()> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         for (series, point) in points.iter().filter(|(_, point)| point.value.is_finite()) {
             let dimensions = serde_json::to_string(&series.dimensions)?;
             sqlx::query(
@@ -43,7 +43,7 @@ impl Metastore {
             .bind(&series.namespace)
             .bind(&series.metric)
             .bind(&dimensions)
-            .execute(&mut *transaction)
+            .execute(transaction.connection())
             .await?;
             sqlx::query(
                 "INSERT INTO metric_points (series_id, sequence, at, value)
@@ -57,11 +57,10 @@ impl Metastore {
             .bind(&dimensions)
             .bind(point.at)
             .bind(point.value)
-            .execute(&mut *transaction)
+            .execute(transaction.connection())
             .await?;
         }
-        transaction.commit().await?;
-        Ok(())
+        transaction.commit().await
     }
 
     /// Points of a series with a time in `[start, end)`, by time, at most `limit`.

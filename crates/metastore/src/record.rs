@@ -3,7 +3,7 @@
 use sagebrush_types::Resource;
 use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Row, SqliteConnection};
 
 use crate::{Metastore, MetastoreError, Result, WorkflowChange};
 
@@ -75,7 +75,7 @@ impl Metastore {
     /// # Errors
     /// `AlreadyExists` when the name is taken.
     pub async fn create(&self, new: &NewRecord) -> Result<()> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         let inserted = sqlx::query(
             "INSERT INTO records (kind, region, name, arn, status, created, modified, document)
              VALUES ($1, $2, $3, $4, $5, $6, $6, $7) ON CONFLICT DO NOTHING",
@@ -87,18 +87,17 @@ impl Metastore {
         .bind(&new.status)
         .bind(new.created)
         .bind(new.document.to_string())
-        .execute(&mut *transaction)
+        .execute(transaction.connection())
         .await?;
         if inserted.rows_affected() == 0 {
             return Err(MetastoreError::AlreadyExists(new.key.clone()));
         }
-        crate::tag::put(&mut transaction, &new.arn, &new.tags).await?;
+        crate::tag::put(transaction.connection(), &new.arn, &new.tags).await?;
         if let Some(step) = &new.workflow {
             let change = WorkflowChange::Step(step.clone());
-            crate::workflow::apply(&mut transaction, &new.key, &change).await?;
+            crate::workflow::apply(transaction.connection(), &new.key, &change).await?;
         }
-        transaction.commit().await?;
-        Ok(())
+        transaction.commit().await
     }
 
     /// The record of that key.
@@ -127,8 +126,8 @@ impl Metastore {
         workflow: &WorkflowChange,
         change: impl FnOnce(&mut Record) -> std::result::Result<T, E>,
     ) -> Result<std::result::Result<T, E>> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let mut record = fetch(&mut transaction, key).await?;
+        let mut transaction = self.begin().await?;
+        let mut record = fetch(transaction.connection(), key).await?;
         let outcome = match change(&mut record) {
             Ok(outcome) => outcome,
             Err(refusal) => return Ok(Err(refusal)),
@@ -143,9 +142,9 @@ impl Metastore {
         .bind(&record.status)
         .bind(record.modified.max(self.clock.now_milliseconds()))
         .bind(record.document.to_string())
-        .execute(&mut *transaction)
+        .execute(transaction.connection())
         .await?;
-        crate::workflow::apply(&mut transaction, key, workflow).await?;
+        crate::workflow::apply(transaction.connection(), key, workflow).await?;
         transaction.commit().await?;
         Ok(Ok(outcome))
     }
@@ -155,16 +154,19 @@ impl Metastore {
     /// # Errors
     /// `NotFound` or `Database`.
     pub async fn delete(&self, key: &Key) -> Result<Record> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let record = fetch(&mut transaction, key).await?;
+        let mut transaction = self.begin().await?;
+        let record = fetch(transaction.connection(), key).await?;
         sqlx::query("DELETE FROM records WHERE kind = $1 AND region = $2 AND name = $3")
             .bind(key.kind.arn_segment())
             .bind(&key.region)
             .bind(&key.name)
-            .execute(&mut *transaction)
+            .execute(transaction.connection())
             .await?;
-        sqlx::query("DELETE FROM tags WHERE arn = $1").bind(&record.arn).execute(&mut *transaction).await?;
-        crate::workflow::apply(&mut transaction, key, &WorkflowChange::End).await?;
+        sqlx::query("DELETE FROM tags WHERE arn = $1")
+            .bind(&record.arn)
+            .execute(transaction.connection())
+            .await?;
+        crate::workflow::apply(transaction.connection(), key, &WorkflowChange::End).await?;
         transaction.commit().await?;
         Ok(record)
     }
@@ -185,12 +187,12 @@ impl Metastore {
 const SELECT_ONE: &str = "SELECT region, name, arn, status, created, modified, document FROM records
      WHERE kind = $1 AND region = $2 AND name = $3";
 
-async fn fetch(transaction: &mut Transaction<'_, Sqlite>, key: &Key) -> Result<Record> {
+async fn fetch(transaction: &mut SqliteConnection, key: &Key) -> Result<Record> {
     let row = sqlx::query(SELECT_ONE)
         .bind(key.kind.arn_segment())
         .bind(&key.region)
         .bind(&key.name)
-        .fetch_optional(&mut **transaction)
+        .fetch_optional(&mut *transaction)
         .await?;
     row.as_ref()
         .map(|row| read(row, key.kind))

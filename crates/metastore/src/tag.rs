@@ -1,6 +1,6 @@
 //! Tags of resources, by ARN.
 
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Row, SqliteConnection};
 
 use crate::{Metastore, Result, Tag};
 
@@ -22,10 +22,9 @@ impl Metastore {
     /// # Errors
     /// `Database`.
     pub async fn put_tags(&self, arn: &str, tags: &[Tag]) -> Result<()> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        put(&mut transaction, arn, tags).await?;
-        transaction.commit().await?;
-        Ok(())
+        let mut transaction = self.begin().await?;
+        put(transaction.connection(), arn, tags).await?;
+        transaction.commit().await
     }
 
     /// Removes tags; names that are not there are passed over.
@@ -33,20 +32,19 @@ impl Metastore {
     /// # Errors
     /// `Database`.
     pub async fn delete_tags(&self, arn: &str, keys: &[String]) -> Result<()> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         for key in keys {
             sqlx::query("DELETE FROM tags WHERE arn = $1 AND tag = $2")
                 .bind(arn)
                 .bind(key)
-                .execute(&mut *transaction)
+                .execute(transaction.connection())
                 .await?;
         }
-        transaction.commit().await?;
-        Ok(())
+        transaction.commit().await
     }
 }
 
-pub(crate) async fn put(transaction: &mut Transaction<'_, Sqlite>, arn: &str, tags: &[Tag]) -> Result<()> {
+pub(crate) async fn put(transaction: &mut SqliteConnection, arn: &str, tags: &[Tag]) -> Result<()> {
     for tag in tags {
         sqlx::query(
             "INSERT INTO tags (arn, tag, value) VALUES ($1, $2, $3)
@@ -55,7 +53,7 @@ pub(crate) async fn put(transaction: &mut Transaction<'_, Sqlite>, arn: &str, ta
         .bind(arn)
         .bind(&tag.key)
         .bind(&tag.value)
-        .execute(&mut **transaction)
+        .execute(&mut *transaction)
         .await?;
     }
     Ok(())

@@ -2,7 +2,7 @@
 //! was going on.
 
 use sagebrush_types::Resource;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Row, SqliteConnection};
 
 use crate::{Key, Metastore, Result};
 
@@ -61,7 +61,7 @@ impl Metastore {
 }
 
 pub(crate) async fn apply(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut SqliteConnection,
     key: &Key,
     change: &WorkflowChange,
 ) -> Result<()> {
@@ -76,7 +76,7 @@ pub(crate) async fn apply(
             .bind(&key.region)
             .bind(&key.name)
             .bind(step)
-            .execute(&mut **transaction)
+            .execute(&mut *transaction)
             .await?;
         }
         WorkflowChange::End => {
@@ -84,7 +84,7 @@ pub(crate) async fn apply(
                 .bind(key.kind.arn_segment())
                 .bind(&key.region)
                 .bind(&key.name)
-                .execute(&mut **transaction)
+                .execute(&mut *transaction)
                 .await?;
         }
     }
