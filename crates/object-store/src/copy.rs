@@ -4,7 +4,7 @@ use crate::digest::ChecksumKind;
 use crate::index::ObjectRow;
 use crate::{
     Algorithm, Attributes, ChecksumRequest, Condition, Error, Expectations, ObjectInfo, ObjectStore,
-    PutObject, Result, Tags, blocking, limits, names,
+    PutObject, Result, Tags, blob, blocking, limits, names,
 };
 
 /// What a copy takes from its source and what is given anew.
@@ -93,11 +93,18 @@ impl ObjectStore {
             let put = PutObject { attributes, tags, condition: Condition::Always, expectations };
             return self.put_object(target.0, target.1, put, reader.stream(0..info.size)).await;
         }
-        let (folder, generation) = (self.blobs().clone(), info.generation.clone());
-        let blob = blocking(move || Ok(folder.duplicate(&generation)?)).await?;
+        let inline = reader.inline();
+        let (generation, blobs) = if inline.is_some() {
+            (blob::new_name(), Vec::new())
+        } else {
+            let (folder, generation) = (self.blobs().clone(), info.generation.clone());
+            let copy = blocking(move || Ok(folder.duplicate(&generation)?)).await?;
+            (copy.name.clone(), vec![copy])
+        };
         drop(reader);
         let row = ObjectRow {
-            generation: blob.name.clone(),
+            generation,
+            inline,
             size: info.size,
             etag: info.etag,
             modified: self.now(),
@@ -107,6 +114,6 @@ impl ObjectStore {
             segments: None,
             upload: None,
         };
-        self.commit_object(target.0, target.1, row, Condition::Always, vec![blob]).await
+        self.commit_object(target.0, target.1, row, Condition::Always, blobs).await
     }
 }

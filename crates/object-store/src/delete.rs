@@ -15,10 +15,10 @@ impl ObjectStore {
             let mut change = store.index().begin().await?;
             let bucket_id = change.bucket_id(&bucket).await?;
             change.check_condition(bucket_id, &key, &condition).await?;
-            let blobs = change.delete_object(bucket_id, &key).await?;
-            if !blobs.is_empty() {
-                change.commit().await?;
-            }
+            let Some(blobs) = change.delete_object(bucket_id, &key).await? else {
+                return Ok(());
+            };
+            change.commit().await?;
             store.blobs().discard(blobs).await
         })
         .await
@@ -41,7 +41,7 @@ impl ObjectStore {
             let bucket_id = change.bucket_id(&bucket).await?;
             let mut blobs = Vec::new();
             for key in &keys {
-                blobs.extend(change.delete_object(bucket_id, key).await?);
+                blobs.extend(change.delete_object(bucket_id, key).await?.unwrap_or_default());
             }
             change.commit().await?;
             store.blobs().discard(blobs).await

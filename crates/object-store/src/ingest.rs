@@ -1,7 +1,8 @@
 //! From a body to a blob: bytes are digested and written as they arrive, compared with what was
 //! announced, and made durable.
 //!
-//! A short body is handled in one piece of blocking work. A long one is cut into batches that go
+//! A small body that may lie in the index is only digested. A short one is handled in one piece of
+//! blocking work. A long one is cut into batches that go
 //! to the file and to the digests at the same time, since MD5 alone takes about as long as the
 //! disk.
 
@@ -17,10 +18,28 @@ use crate::blob::{BlobFolder, Published, Staged};
 use crate::digest::{Algorithm, Digests, Finished};
 use crate::{Error, Expectations, ObjectStore, Result, blocking, limits};
 
-/// A body that is on disk and is what was announced; no index entry names it yet.
+/// Where a body may end up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// In the index when it is small, else in a file.
+    BySize,
+    /// In a file.
+    File,
+}
+
+/// The bytes of a body.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// On disk, in a file that no index entry names yet.
+    File(Published),
+    /// In memory, to be stored with the index entry.
+    Inline(Bytes),
+}
+
+/// A body that is what was announced.
 #[derive(Debug)]
 pub(crate) struct Ingested {
-    pub blob: Published,
+    pub content: Content,
     pub size: u64,
     pub digests: Finished,
 }
@@ -34,6 +53,7 @@ impl ObjectStore {
         body: S,
         expectations: Expectations,
         also: Option<Algorithm>,
+        placement: Placement,
     ) -> Result<Ingested>
     where
         S: Stream<Item = io::Result<Bytes>> + Send + Unpin,
@@ -49,6 +69,9 @@ impl ObjectStore {
         algorithms.extend(also);
         let mut source = Source { body, received: 0, limit: expectations.limit };
         let first = source.batch().await?;
+        if placement == Placement::BySize && batch_bytes(&first) <= limits::INLINE_BYTES {
+            return hold(&first, &algorithms, expectations);
+        }
         if batch_bytes(&first) < limits::INGEST_BATCH {
             // The body ended within the first batch.
             let (folder, size) = (self.blobs().clone(), source.received);
@@ -174,13 +197,17 @@ fn digest_all(algorithms: &[Algorithm], mut batches: mpsc::Receiver<Batch>) -> D
     digests
 }
 
-fn finish(
-    staged: Staged,
-    file: &File,
-    size: u64,
-    digests: Finished,
-    expectations: Expectations,
-) -> Result<Ingested> {
+/// Keeps a small body in memory. Digesting it takes less time than handing it to another thread.
+fn hold(batch: &[Bytes], algorithms: &[Algorithm], expectations: Expectations) -> Result<Ingested> {
+    let mut digests = Digests::new(algorithms);
+    batch.iter().for_each(|bytes| digests.update(bytes));
+    let (size, digests) = (batch_bytes(batch) as u64, digests.finish());
+    check(size, &digests, expectations)?;
+    let bytes = if let [whole] = batch { whole.clone() } else { batch.concat().into() };
+    Ok(Ingested { content: Content::Inline(bytes), size, digests })
+}
+
+fn check(size: u64, digests: &Finished, expectations: Expectations) -> Result<()> {
     if let Some(expected) = expectations.length
         && expected != size
     {
@@ -193,6 +220,17 @@ fn finish(
     if let Some(announced) = expectations.checksum.announced()? {
         digests.check(algorithm, &announced)?;
     }
+    Ok(())
+}
+
+fn finish(
+    staged: Staged,
+    file: &File,
+    size: u64,
+    digests: Finished,
+    expectations: Expectations,
+) -> Result<Ingested> {
+    check(size, &digests, expectations)?;
     file.sync_all()?;
-    Ok(Ingested { blob: staged.publish()?, size, digests })
+    Ok(Ingested { content: Content::File(staged.publish()?), size, digests })
 }

@@ -47,6 +47,15 @@ pub const WRITES_AT_ONCE: usize = 64;
 /// hand-over costs nothing beside hashing a batch (about 1 ms).
 pub const INGEST_BATCH: usize = 1 << 20;
 
+/// An object up to this size lies in the index itself: one commit, shared with others, makes it
+/// durable, where a file of its own takes an fsync for the file and one for its folder. SQLite reads
+/// blobs of this size from its pages as fast as from files.
+pub const INLINE_BYTES: usize = 64 << 10;
+
+/// Pages of the index's write-ahead log (4 KiB each) before they are copied back: 64 MiB, so that a
+/// run of small objects is not interrupted by a checkpoint's fsyncs all the time.
+pub const INDEX_LOG_PAGES: u32 = 16_384;
+
 /// Batches waiting for the file or for the digests.
 pub const INGEST_QUEUE: usize = 2;
 

@@ -74,6 +74,8 @@ pub struct ObjectInfo {
     pub part_count: Option<u32>,
     /// Names this content: changes with every write of the key.
     pub(crate) generation: String,
+    /// Whether its bytes lie in the index.
+    pub(crate) inline: bool,
 }
 
 /// One part of an object that was put together from parts.

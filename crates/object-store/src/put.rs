@@ -5,9 +5,10 @@ use std::io;
 use bytes::Bytes;
 use futures::Stream;
 
-use crate::blob::Published;
+use crate::blob::{self, Published};
 use crate::digest::{Checksum, ChecksumKind};
 use crate::index::{ObjectRow, Write};
+use crate::ingest::{Content, Placement};
 use crate::{
     Attributes, Condition, Error, Expectations, ObjectInfo, ObjectStore, Result, Tags, names, to_the_end,
 };
@@ -51,9 +52,14 @@ impl ObjectStore {
             check_condition(&put.condition, key, held.as_ref())?;
         }
         let algorithm = put.expectations.checksum.algorithm();
-        let ingested = self.ingest(body, put.expectations, None).await?;
+        let ingested = self.ingest(body, put.expectations, None, Placement::BySize).await?;
+        let (generation, inline, blobs) = match ingested.content {
+            Content::File(blob) => (blob.name.clone(), None, vec![blob]),
+            Content::Inline(bytes) => (blob::new_name(), Some(bytes), Vec::new()),
+        };
         let row = ObjectRow {
-            generation: ingested.blob.name.clone(),
+            generation,
+            inline,
             size: ingested.size,
             etag: ingested.digests.etag(),
             modified: self.now(),
@@ -67,7 +73,7 @@ impl ObjectStore {
             segments: None,
             upload: None,
         };
-        self.commit_object(bucket, key, row, put.condition, vec![ingested.blob]).await
+        self.commit_object(bucket, key, row, put.condition, blobs).await
     }
 
     /// Makes `row` the object of the key, keeps its `blobs` and removes those it replaces.
@@ -130,6 +136,7 @@ impl ObjectRow {
             tag_count: self.tags.0.len(),
             part_count: self.segments.map(|segments| segments.len() as u32),
             generation: self.generation,
+            inline: self.inline.is_some(),
         }
     }
 }

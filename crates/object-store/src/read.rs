@@ -53,6 +53,15 @@ impl ObjectStore {
     /// `None` when the object has been replaced or deleted.
     async fn open_object(&self, info: &ObjectInfo) -> Result<Option<ObjectReader>> {
         let folder = self.blobs().clone();
+        if info.inline {
+            let held = self.index().inline_bytes(&info.generation).await?;
+            return Ok(held.map(|bytes| ObjectReader {
+                folder,
+                segments: vec![whole(info)],
+                size: info.size,
+                source: Source::Held(bytes),
+            }));
+        }
         if info.part_count.is_none() {
             let path = folder.path(&info.generation);
             let opened = blocking(move || match File::open(path) {
@@ -60,14 +69,11 @@ impl ObjectStore {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(error.into()),
             });
-            let blob = info.generation.clone();
-            let segments = vec![Segment { blob, size: info.size, checksum: String::new() }];
             return Ok(opened.await?.map(|file| ObjectReader {
                 folder,
-                segments,
+                segments: vec![whole(info)],
                 size: info.size,
-                file: Some(file),
-                pin: None,
+                source: Source::File(file),
             }));
         }
         let segments = self.index().segments(&info.generation).await?;
@@ -76,7 +82,7 @@ impl ObjectStore {
         if !self.index().generation_lives(&info.generation).await? {
             return Ok(None);
         }
-        Ok(Some(ObjectReader { folder, segments, size: info.size, file: None, pin: Some(pin) }))
+        Ok(Some(ObjectReader { folder, segments, size: info.size, source: Source::Pinned(pin) }))
     }
 
     /// The parts of an object, in order; none when it was written in one piece or is gone.
@@ -95,17 +101,37 @@ impl ObjectStore {
     }
 }
 
+/// The one segment of an object in one piece.
+fn whole(info: &ObjectInfo) -> Segment {
+    Segment { blob: info.generation.clone(), size: info.size, checksum: String::new() }
+}
+
 /// An object that is open for reading.
 #[derive(Debug)]
 pub struct ObjectReader {
     folder: BlobFolder,
     segments: Vec<Segment>,
     size: u64,
-    file: Option<File>,
-    pin: Option<PinGuard>,
+    source: Source,
+}
+
+/// What keeps an object's bytes readable.
+#[derive(Debug)]
+enum Source {
+    /// They are here.
+    Held(Bytes),
+    /// The one file is open.
+    File(File),
+    /// The files of the parts stay where they are.
+    Pinned(PinGuard),
 }
 
 impl ObjectReader {
+    /// The bytes of an object that lies in the index.
+    pub(crate) fn inline(&self) -> Option<Bytes> {
+        if let Source::Held(bytes) = &self.source { Some(bytes.clone()) } else { None }
+    }
+
     /// The bytes of part `number` (from 1) within the object; an object in one piece has one part.
     pub fn part(&self, number: u32) -> Option<Range<u64>> {
         let index = usize::try_from(number).ok()?.checked_sub(1)?;
@@ -124,8 +150,12 @@ impl ObjectReader {
             offset -= self.segments[segment].size;
             segment += 1;
         }
-        // An open file stands at the start of the first segment, the only one there is.
-        let file = if segment == 0 { self.file } else { None };
+        let (file, pin) = match self.source {
+            Source::Held(bytes) => return ObjectStream::held(bytes.slice(start as usize..end as usize)),
+            // An open file stands at the start of the first segment, the only one there is.
+            Source::File(file) => (Some(file), None),
+            Source::Pinned(pin) => (None, Some(pin)),
+        };
         let cursor = Cursor {
             folder: self.folder,
             segments: self.segments,
@@ -136,7 +166,7 @@ impl ObjectReader {
             remaining: end - start,
         };
         let remaining = cursor.remaining;
-        ObjectStream { state: State::Ready(Box::new(cursor)), remaining, _pin: self.pin }
+        ObjectStream { state: State::Ready(Box::new(cursor)), remaining, _pin: pin }
     }
 }
 
@@ -148,16 +178,16 @@ impl ObjectReader {
     /// [`Error::Io`] when the first piece cannot be read.
     pub async fn stream_begun(self, range: Range<u64>) -> Result<ObjectStream> {
         let mut stream = self.stream(range);
-        if let State::Ready(mut cursor) = std::mem::replace(&mut stream.state, State::Ended)
-            && cursor.remaining > 0
-        {
-            let (cursor, first) = blocking(move || {
-                let first = cursor.read()?;
-                Ok((cursor, first))
-            })
-            .await?;
-            stream.state = State::Begun(first, cursor);
-        }
+        stream.state = match std::mem::replace(&mut stream.state, State::Ended) {
+            State::Ready(mut cursor) if cursor.remaining > 0 => {
+                let begun = blocking(move || {
+                    let first = cursor.read()?;
+                    Ok(State::Begun(first, cursor))
+                });
+                begun.await?
+            }
+            other => other,
+        };
         Ok(stream)
     }
 }
@@ -218,6 +248,7 @@ pub struct ObjectStream {
 
 #[derive(Debug)]
 enum State {
+    Held(Bytes),
     Begun(Bytes, Box<Cursor>),
     Ready(Box<Cursor>),
     Reading(JoinHandle<(Box<Cursor>, io::Result<Bytes>)>),
@@ -225,6 +256,10 @@ enum State {
 }
 
 impl ObjectStream {
+    fn held(bytes: Bytes) -> Self {
+        Self { remaining: bytes.len() as u64, state: State::Held(bytes), _pin: None }
+    }
+
     /// Bytes that are still to come.
     pub fn remaining(&self) -> u64 {
         self.remaining
@@ -238,6 +273,11 @@ impl Stream for ObjectStream {
         loop {
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::Ended => return Poll::Ready(None),
+                State::Held(bytes) if bytes.is_empty() => return Poll::Ready(None),
+                State::Held(bytes) => {
+                    self.remaining = 0;
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
                 State::Begun(bytes, cursor) => {
                     self.remaining -= bytes.len() as u64;
                     self.state = State::Ready(cursor);

@@ -56,18 +56,23 @@ fn pattern(length: usize, seed: u8) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn objects_round_trip_at_sizes_around_a_batch() -> Result<()> {
+async fn objects_round_trip_at_sizes_around_the_index_and_a_batch() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let store = open(folder.path()).await;
-    let batch = limits::INGEST_BATCH;
-    for size in [0, 1, batch - 1, batch, batch + 1, 3 * batch + 17] {
+    let (inline, batch) = (limits::INLINE_BYTES, limits::INGEST_BATCH);
+    for size in [0, 1, inline, inline + 1, inline - 1, batch - 1, batch, batch + 1, 3 * batch + 17] {
         let bytes = pattern(size, 0);
         let info = put(&store, "key", &bytes).await?;
         assert_eq!(info.size, size as u64);
         assert!(get(&store, "key").await? == bytes, "{size}");
+        let (_, reader) = store.get_object(BUCKET, "key").await?;
+        let middle = size / 3..size / 2;
+        let range = read(reader.stream(middle.start as u64..middle.end as u64)).await?;
+        assert!(range == bytes[middle], "{size}");
+        // Every replaced blob is gone, and what is small has no file.
+        let held = usize::from(size > inline);
+        assert_eq!(files(&folder.path().join("blobs")).len(), held, "{size}");
     }
-    // Every replaced blob is gone.
-    assert_eq!(files(&folder.path().join("blobs")).len(), 1);
     let (_, reader) = store.get_object(BUCKET, "key").await?;
     let range = reader.stream(batch as u64 - 3..batch as u64 + 4);
     assert_eq!(range.remaining(), 7);
@@ -77,9 +82,17 @@ async fn objects_round_trip_at_sizes_around_a_batch() -> Result<()> {
 
 #[tokio::test]
 async fn what_was_announced_is_checked_and_a_refused_body_leaves_nothing() -> Result<()> {
+    for size in [5, limits::INLINE_BYTES + 1] {
+        refuses_bodies_of(size).await?;
+    }
+    Ok(())
+}
+
+async fn refuses_bodies_of(size: usize) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let store = open(folder.path()).await;
-    put(&store, "key", b"before").await?;
+    let (before, sent) = (pattern(size, 1), pattern(size, 2));
+    put(&store, "key", &before).await?;
     let cases = [
         Expectations { content_md5: Some("AAAAAAAAAAAAAAAAAAAAAA==".into()), ..Default::default() },
         Expectations { content_md5: Some("nonsense".into()), ..Default::default() },
@@ -100,21 +113,21 @@ async fn what_was_announced_is_checked_and_a_refused_body_leaves_nothing() -> Re
     let mut answers = Vec::new();
     for expectations in cases {
         let put = PutObject { expectations, ..PutObject::default() };
-        let refused = store.put_object(BUCKET, "key", put, body(b"hello")).await;
+        let refused = store.put_object(BUCKET, "key", put, body(&sent)).await;
         answers.push(refused.expect_err("refused"));
     }
     assert!(matches!(answers[0], Error::BadDigest(_)));
     assert!(matches!(answers[1], Error::InvalidDigest(_)));
-    assert!(matches!(answers[2], Error::IncompleteBody { received: 5, expected: 3 }));
+    assert!(matches!(answers[2], Error::IncompleteBody { received, expected: 3 } if received == size as u64));
     assert!(matches!(answers[3], Error::EntityTooLarge(4)));
     assert!(matches!(answers[4], Error::BadDigest(_)));
     assert!(matches!(answers[5], Error::BadDigest(_)));
     let broken = stream::iter([Ok(Bytes::from_static(b"he")), Err(io::Error::other("gone"))]);
     let refused = store.put_object(BUCKET, "key", PutObject::default(), broken).await;
     assert!(matches!(refused, Err(Error::Body(_))));
-    assert_eq!(get(&store, "key").await?, b"before");
+    assert!(get(&store, "key").await? == before);
     assert_eq!(files(&folder.path().join("tmp")).len(), 0);
-    assert_eq!(files(&folder.path().join("blobs")).len(), 1);
+    assert_eq!(files(&folder.path().join("blobs")).len(), usize::from(size > limits::INLINE_BYTES));
     Ok(())
 }
 
@@ -175,6 +188,7 @@ async fn opening_removes_what_a_crash_left_and_nothing_else() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let store = open(folder.path()).await;
     put(&store, "kept", b"kept").await?;
+    put(&store, "large", &pattern(100_000, 7)).await?;
     let upload = upload_of(&store, "joined", &[pattern(PART, 1), pattern(9, 2)]).await?;
     let parts = complete(&upload);
     store.complete_upload(BUCKET, "joined", &upload.0, parts).await?;
@@ -197,6 +211,7 @@ async fn opening_removes_what_a_crash_left_and_nothing_else() -> Result<()> {
     assert_eq!(before, after);
     assert_eq!(files(&folder.path().join("tmp")).len(), 0);
     assert_eq!(get(&store, "kept").await?, b"kept");
+    assert!(get(&store, "large").await? == pattern(100_000, 7));
     assert_eq!(get(&store, "joined").await?.len(), PART + 9);
     store.complete_upload(BUCKET, "open", &open_upload.0, complete(&open_upload)).await?;
     assert_eq!(get(&store, "open").await?, pattern(10, 3));
@@ -213,15 +228,19 @@ async fn a_reader_keeps_what_it_opened() -> Result<()> {
     store.complete_upload(BUCKET, "parts", &upload.0, complete(&upload)).await?;
     let (one, one_reader) = store.get_object(BUCKET, "one").await?;
     let (parts, parts_reader) = store.get_object(BUCKET, "parts").await?;
+    put(&store, "small", b"old").await?;
+    let (small, small_reader) = store.get_object(BUCKET, "small").await?;
     put(&store, "one", b"new").await?;
+    put(&store, "small", b"newer").await?;
     store.delete_object(BUCKET, "parts", Condition::Always).await?;
+    assert_eq!(read(small_reader.stream(0..small.size)).await?, b"old");
     assert!(read(one_reader.stream(0..one.size)).await? == old);
     let tail = read(parts_reader.stream(PART as u64 - 2..parts.size)).await?;
     assert_eq!(tail, [&pattern(PART, 1)[PART - 2..], &pattern(9, 2)].concat());
     assert_eq!(get(&store, "one").await?, b"new");
     // The pinned blobs go once their reader has gone.
     for _ in 0..200 {
-        if files(&folder.path().join("blobs")).len() == 1 {
+        if files(&folder.path().join("blobs")).is_empty() {
             return Ok(());
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -324,24 +343,31 @@ async fn parts_are_replaced_copied_listed_and_aborted() -> Result<()> {
     assert!(store.list_uploads(BUCKET, "k", ("key", ""), 9).await?.uploads.is_empty());
     store.abort_upload(BUCKET, "key", id).await?;
     assert!(matches!(store.abort_upload(BUCKET, "key", id).await, Err(Error::NoSuchUpload)));
-    assert_eq!(files(&folder.path().join("blobs")).len(), 1);
+    assert!(files(&folder.path().join("blobs")).is_empty());
     Ok(())
 }
 
 #[tokio::test]
 async fn copies_take_or_replace_what_goes_with_the_bytes() -> Result<()> {
+    for size in [3, limits::INLINE_BYTES + 1] {
+        copies_of(&pattern(size, 9)).await?;
+    }
+    Ok(())
+}
+
+async fn copies_of(bytes: &[u8]) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let store = open(folder.path()).await;
     let typed = |kind: &str| Attributes { content_type: Some(kind.into()), ..Default::default() };
     let tags = Tags(vec![("a".into(), "b".into())]);
     let put_typed = PutObject { attributes: typed("text/csv"), tags: tags.clone(), ..PutObject::default() };
-    store.put_object(BUCKET, "source", put_typed, body(b"1,2")).await?;
+    store.put_object(BUCKET, "source", put_typed, body(bytes)).await?;
     let (source, target) = ((BUCKET, "source"), (BUCKET, "target"));
     let copied = store.copy_object(source, target, CopyObject::default()).await?;
     assert_eq!(copied.attributes, typed("text/csv"));
     assert_eq!(store.object_tags(BUCKET, "target").await?, tags);
     store.delete_object(BUCKET, "source", Condition::Always).await?;
-    assert_eq!(get(&store, "target").await?, b"1,2");
+    assert!(get(&store, "target").await? == bytes);
     let onto_itself = store.copy_object(target, target, CopyObject::default()).await;
     assert!(matches!(onto_itself, Err(Error::InvalidRequest(_))));
     let replace = CopyObject {

@@ -46,7 +46,7 @@ impl Write {
     /// The number of a bucket, which stays valid until this change ends.
     pub async fn bucket_id(&mut self, name: &str) -> Result<i64> {
         let found = sqlx::query_scalar("SELECT id FROM buckets WHERE name = ?1").bind(name);
-        let found: Option<i64> = found.fetch_optional(&mut *self.0).await?;
+        let found: Option<i64> = found.fetch_optional(self.connection()).await?;
         found.ok_or_else(|| Error::NoSuchBucket(name.to_owned()))
     }
 
@@ -54,14 +54,14 @@ impl Write {
     pub async fn find_bucket(&mut self, name: &str) -> Result<Option<Bucket>> {
         let row = sqlx::query("SELECT name, region, owner, created FROM buckets WHERE name = ?1")
             .bind(name)
-            .fetch_optional(&mut *self.0)
+            .fetch_optional(self.connection())
             .await?;
         row.as_ref().map(bucket).transpose()
     }
 
     /// How many buckets there are.
     pub async fn count_buckets(&mut self) -> Result<i64> {
-        Ok(sqlx::query_scalar("SELECT count(*) FROM buckets").fetch_one(&mut *self.0).await?)
+        Ok(sqlx::query_scalar("SELECT count(*) FROM buckets").fetch_one(self.connection()).await?)
     }
 
     /// Adds a bucket; `created` in milliseconds since the Unix epoch.
@@ -71,7 +71,7 @@ impl Write {
             .bind(region)
             .bind(owner)
             .bind(created)
-            .execute(&mut *self.0)
+            .execute(self.connection())
             .await?;
         Ok(())
     }
@@ -80,7 +80,7 @@ impl Write {
     pub async fn has_objects(&mut self, bucket: i64) -> Result<bool> {
         let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM objects WHERE bucket = ?1 LIMIT 1")
             .bind(bucket)
-            .fetch_optional(&mut *self.0)
+            .fetch_optional(self.connection())
             .await?;
         Ok(found.is_some())
     }
@@ -88,7 +88,7 @@ impl Write {
     /// Removes a bucket that holds nothing.
     pub async fn delete_bucket(&mut self, bucket: i64) -> Result<()> {
         let deleted = sqlx::query("DELETE FROM buckets WHERE id = ?1").bind(bucket);
-        deleted.execute(&mut *self.0).await?;
+        deleted.execute(self.connection()).await?;
         Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! The index: which buckets, objects, uploads and parts there are. All SQL of the crate is here.
 //!
-//! One connection writes, a few read. `synchronous=FULL` with a write-ahead log: a commit that
-//! returned is on disk.
+//! One connection writes, a few read. SQLite does not wait for the disk at a commit
+//! (`synchronous=NORMAL`, write-ahead log); [`Write::commit`] then waits for an fsync of the log that
+//! all commits of the moment share, so a commit that returned is on disk.
 
 mod buckets;
 mod objects;
@@ -9,28 +10,36 @@ mod schema;
 mod sweep;
 mod uploads;
 
+use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 
+use sagebrush_env::GroupSync;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+use tokio::sync::oneshot;
 
 pub(crate) use objects::{ObjectRow, Segment};
 pub(crate) use sweep::sweep;
 pub(crate) use uploads::{PartRow, UploadRow};
 
-use crate::{Result, limits};
+use crate::{Error, Result, limits};
 
 /// The open index. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
     writer: SqlitePool,
     readers: SqlitePool,
+    log_on_disk: GroupSync,
 }
 
 /// A transaction that holds the write lock from its start.
-pub(crate) struct Write(Transaction<'static, Sqlite>);
+pub(crate) struct Write {
+    transaction: Transaction<'static, Sqlite>,
+    log_on_disk: GroupSync,
+}
 
 impl Index {
     /// Opens the file, creating it or bringing it to the current format.
@@ -39,7 +48,8 @@ impl Index {
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
+            .synchronous(SqliteSynchronous::Normal)
+            .pragma("wal_autocheckpoint", limits::INDEX_LOG_PAGES.to_string())
             .foreign_keys(true)
             .busy_timeout(limits::INDEX_WAIT);
         let pool = |connections| {
@@ -50,20 +60,39 @@ impl Index {
         };
         let writer = pool(1).await?;
         schema::migrate(&writer).await?;
-        Ok(Self { writer, readers: pool(limits::INDEX_READERS).await? })
+        let mut log = OsString::from(path);
+        log.push("-wal");
+        let log_on_disk = GroupSync::of(Path::new(&log))?;
+        synced(&log_on_disk).await?;
+        Ok(Self { writer, readers: pool(limits::INDEX_READERS).await?, log_on_disk })
     }
 
     /// Begins a change.
     pub async fn begin(&self) -> Result<Write> {
-        Ok(Write(self.writer.begin_with("BEGIN IMMEDIATE").await?))
+        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Write { transaction, log_on_disk: self.log_on_disk.clone() })
     }
 }
 
 impl Write {
     /// Makes the change durable. After an error it may be there or not.
     pub async fn commit(self) -> Result<()> {
-        Ok(self.0.commit().await?)
+        self.transaction.commit().await?;
+        synced(&self.log_on_disk).await
     }
+
+    /// The connection that carries the transaction.
+    fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+}
+
+/// Waits until every commit made so far is on disk.
+async fn synced(log: &GroupSync) -> Result<()> {
+    let (told, answer) = oneshot::channel();
+    // A caller that has gone away needs no answer.
+    log.after_sync(move |synced| drop(told.send(synced)));
+    answer.await.map_err(|_| Error::Interrupted)?.map_err(|failed| Error::Io(io::Error::other(failed)))
 }
 
 /// The least byte string greater than every one that begins with `prefix`; `None` when there is

@@ -1,5 +1,6 @@
 //! SQL over objects and their segments.
 
+use bytes::Bytes;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -11,8 +12,10 @@ use crate::{Attributes, Error, ObjectInfo, ObjectSummary, Result, Tags};
 /// An object to be written.
 #[derive(Debug, Clone)]
 pub(crate) struct ObjectRow {
-    /// Names the content; the blob's name for an object in one piece.
+    /// Names the content; the blob's name for an object in a file of its own.
     pub generation: String,
+    /// The bytes of an object that lies in the index.
+    pub inline: Option<Bytes>,
     pub size: u64,
     pub etag: String,
     /// Milliseconds since the Unix epoch.
@@ -36,7 +39,7 @@ pub(crate) struct Segment {
 }
 
 const COLUMNS: &str = "key, generation, size, etag, modified, checksum_algorithm, checksum_value, \
-     checksum_composite, attributes, tags, part_count";
+     checksum_composite, attributes, tags, part_count, inline";
 
 pub(super) fn key(row: &SqliteRow) -> Result<String> {
     let bytes: Vec<u8> = row.try_get("key")?;
@@ -71,6 +74,7 @@ fn info(row: &SqliteRow) -> Result<ObjectInfo> {
         tag_count: Tags::from_stored(tags.as_deref())?.0.len(),
         part_count,
         generation: row.try_get("generation")?,
+        inline: row.try_get("inline")?,
     })
 }
 
@@ -85,6 +89,15 @@ impl Index {
         let row =
             sqlx::query(find_sql()).bind(bucket).bind(key.as_bytes()).fetch_optional(&self.readers).await?;
         row.as_ref().map(info).unwrap_or_else(|| Err(Error::NoSuchKey(key.to_owned())))
+    }
+
+    /// The bytes of an object that lies in the index; `None` when it is gone.
+    pub async fn inline_bytes(&self, generation: &str) -> Result<Option<Bytes>> {
+        let found: Option<Vec<u8>> = sqlx::query_scalar("SELECT bytes FROM contents WHERE generation = ?1")
+            .bind(generation)
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(found.map(Bytes::from))
     }
 
     /// The blobs of an object put together from parts, in order; empty when it is gone.
@@ -163,8 +176,11 @@ impl Index {
 impl Write {
     /// The object of a key, if there is one.
     pub async fn object(&mut self, bucket: i64, key: &str) -> Result<Option<ObjectInfo>> {
-        let row =
-            sqlx::query(find_sql()).bind(bucket).bind(key.as_bytes()).fetch_optional(&mut *self.0).await?;
+        let row = sqlx::query(find_sql())
+            .bind(bucket)
+            .bind(key.as_bytes())
+            .fetch_optional(self.connection())
+            .await?;
         row.as_ref().map(info).transpose()
     }
 
@@ -180,41 +196,47 @@ impl Write {
                 .bind(bucket)
                 .bind(key.as_bytes())
                 .bind(upload)
-                .fetch_optional(&mut *self.0)
+                .fetch_optional(self.connection())
                 .await?;
         if made.is_none() { Ok(None) } else { self.object(bucket, key).await }
     }
 
-    /// Removes the object of a key and returns the blobs that nothing names any more.
-    pub async fn delete_object(&mut self, bucket: i64, key: &str) -> Result<Vec<String>> {
+    /// Removes the object of a key, if there is one, and returns the blobs that nothing names any
+    /// more.
+    pub async fn delete_object(&mut self, bucket: i64, key: &str) -> Result<Option<Vec<String>>> {
         let row = sqlx::query(
-            "DELETE FROM objects WHERE bucket = ?1 AND key = ?2 RETURNING generation, part_count",
+            "DELETE FROM objects WHERE bucket = ?1 AND key = ?2 RETURNING generation, part_count, inline",
         )
         .bind(bucket)
         .bind(key.as_bytes())
-        .fetch_optional(&mut *self.0)
+        .fetch_optional(self.connection())
         .await?;
         let Some(row) = row else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let generation: String = row.try_get("generation")?;
+        if row.try_get("inline")? {
+            let content = sqlx::query("DELETE FROM contents WHERE generation = ?1");
+            content.bind(generation).execute(self.connection()).await?;
+            return Ok(Some(Vec::new()));
+        }
         let part_count: Option<u32> = row.try_get("part_count")?;
         if part_count.is_none() {
-            return Ok(vec![generation]);
+            return Ok(Some(vec![generation]));
         }
         let blobs = sqlx::query_scalar("DELETE FROM segments WHERE generation = ?1 RETURNING blob");
-        Ok(blobs.bind(generation).fetch_all(&mut *self.0).await?)
+        Ok(Some(blobs.bind(generation).fetch_all(self.connection()).await?))
     }
 
     /// Puts an object in the place of whatever the key held, and returns the blobs that nothing
     /// names any more.
     pub async fn put_object(&mut self, bucket: i64, key: &str, object: &ObjectRow) -> Result<Vec<String>> {
-        let replaced = self.delete_object(bucket, key).await?;
+        let replaced = self.delete_object(bucket, key).await?.unwrap_or_default();
         sqlx::query(
             "INSERT INTO objects (bucket, key, generation, size, etag, modified,
                  checksum_algorithm, checksum_value, checksum_composite, attributes, tags,
-                 part_count, upload)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                 part_count, upload, inline)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )
         .bind(bucket)
         .bind(key.as_bytes())
@@ -229,8 +251,13 @@ impl Write {
         .bind(object.tags.to_stored()?)
         .bind(object.segments.as_ref().map(|segments| as_stored(segments.len() as u64)))
         .bind(&object.upload)
-        .execute(&mut *self.0)
+        .bind(object.inline.is_some())
+        .execute(self.connection())
         .await?;
+        if let Some(bytes) = &object.inline {
+            let content = sqlx::query("INSERT INTO contents (generation, bytes) VALUES (?1, ?2)");
+            content.bind(&object.generation).bind(&bytes[..]).execute(self.connection()).await?;
+        }
         for (segment, number) in object.segments.iter().flatten().zip(1i64..) {
             sqlx::query(
                 "INSERT INTO segments (generation, number, blob, size, checksum)
@@ -241,7 +268,7 @@ impl Write {
             .bind(&segment.blob)
             .bind(as_stored(segment.size))
             .bind(&segment.checksum)
-            .execute(&mut *self.0)
+            .execute(self.connection())
             .await?;
         }
         Ok(replaced)
@@ -253,7 +280,7 @@ impl Write {
             .bind(bucket)
             .bind(key.as_bytes())
             .bind(tags.to_stored()?)
-            .execute(&mut *self.0)
+            .execute(self.connection())
             .await?;
         Ok(changed.rows_affected() > 0)
     }

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, SqlitePool};
 use crate::{Error, Result};
 
 /// Step `n` leads from format `n` to format `n + 1`. Steps are never edited, only added.
-const STEPS: &[&str] = &[FIRST];
+const STEPS: &[&str] = &[FIRST, INLINE];
 
 /// Keys are blobs so that SQLite orders them as S3 does: by their UTF-8 bytes.
 const FIRST: &str = "
@@ -74,6 +74,12 @@ CREATE TABLE parts (
 CREATE INDEX parts_by_blob ON parts (blob);
 ";
 
+/// Small objects lie in the index; `inline` says which.
+const INLINE: &str = "
+ALTER TABLE objects ADD COLUMN inline INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE contents (generation TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+";
+
 /// Brings the index to the current format, each step in its own transaction.
 pub(super) async fn migrate(pool: &SqlitePool) -> Result<()> {
     let known = STEPS.len() as i64;
@@ -105,7 +111,7 @@ mod tests {
         sqlx::raw_sql("PRAGMA user_version = 99").execute(&index.writer).await?;
         drop(index);
         let refused = Index::open(&path).await;
-        assert!(matches!(refused, Err(Error::NewerFormat { found: 99, known: 1 })));
+        assert!(matches!(refused, Err(Error::NewerFormat { found: 99, known: 2 })));
         Ok(())
     }
 }

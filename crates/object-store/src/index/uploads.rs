@@ -138,15 +138,19 @@ impl Write {
         .bind(upload.algorithm.name())
         .bind(upload.kind == ChecksumKind::Composite)
         .bind(upload.chosen)
-        .execute(&mut *self.0)
+        .execute(self.connection())
         .await?;
         Ok(())
     }
 
     /// An open upload of a key.
     pub async fn upload(&mut self, bucket: i64, key: &str, id: &str) -> Result<Option<UploadRow>> {
-        let row =
-            sqlx::query(FIND).bind(id).bind(bucket).bind(key.as_bytes()).fetch_optional(&mut *self.0).await?;
+        let row = sqlx::query(FIND)
+            .bind(id)
+            .bind(bucket)
+            .bind(key.as_bytes())
+            .fetch_optional(self.connection())
+            .await?;
         row.as_ref().map(upload).transpose()
     }
 
@@ -157,7 +161,7 @@ impl Write {
              WHERE upload = ?1 ORDER BY number",
         )
         .bind(upload)
-        .fetch_all(&mut *self.0)
+        .fetch_all(self.connection())
         .await?;
         rows.iter().map(part).collect()
     }
@@ -168,7 +172,7 @@ impl Write {
             sqlx::query_scalar("DELETE FROM parts WHERE upload = ?1 AND number = ?2 RETURNING blob")
                 .bind(upload)
                 .bind(part.number)
-                .fetch_optional(&mut *self.0)
+                .fetch_optional(self.connection())
                 .await?;
         sqlx::query(
             "INSERT INTO parts (upload, number, blob, size, etag, modified, checksum)
@@ -181,7 +185,7 @@ impl Write {
         .bind(&part.etag)
         .bind(part.modified)
         .bind(&part.checksum)
-        .execute(&mut *self.0)
+        .execute(self.connection())
         .await?;
         Ok(replaced)
     }
@@ -189,14 +193,14 @@ impl Write {
     /// Removes an upload and its parts, whose blobs are returned.
     pub async fn delete_upload(&mut self, upload: &str) -> Result<Vec<String>> {
         let blobs = sqlx::query_scalar("DELETE FROM parts WHERE upload = ?1 RETURNING blob");
-        let blobs = blobs.bind(upload).fetch_all(&mut *self.0).await?;
-        sqlx::query("DELETE FROM uploads WHERE id = ?1").bind(upload).execute(&mut *self.0).await?;
+        let blobs = blobs.bind(upload).fetch_all(self.connection()).await?;
+        sqlx::query("DELETE FROM uploads WHERE id = ?1").bind(upload).execute(self.connection()).await?;
         Ok(blobs)
     }
 
     /// The open uploads of a bucket.
     pub async fn uploads_of(&mut self, bucket: i64) -> Result<Vec<String>> {
         let ids = sqlx::query_scalar("SELECT id FROM uploads WHERE bucket = ?1").bind(bucket);
-        Ok(ids.fetch_all(&mut *self.0).await?)
+        Ok(ids.fetch_all(self.connection()).await?)
     }
 }

@@ -143,6 +143,7 @@ fn assemble(
     };
     Ok(ObjectRow {
         generation: blob::new_name(),
+        inline: None,
         size,
         etag: digest::etag_of_parts(parts.iter().map(|part| part.etag.as_str()))?,
         modified,

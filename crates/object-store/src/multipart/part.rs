@@ -8,6 +8,7 @@ use futures::Stream;
 
 use super::{PartSummary, part_summary};
 use crate::index::PartRow;
+use crate::ingest::{Content, Placement};
 use crate::{ChecksumRequest, Error, Expectations, ObjectStore, Result, limits, to_the_end};
 
 impl ObjectStore {
@@ -42,10 +43,13 @@ impl ObjectStore {
             let reason = format!("the upload's checksums are {wanted}, the part's is {given}");
             return Err(Error::InvalidRequest(reason));
         }
-        let ingested = self.ingest(body, expectations, Some(found.algorithm)).await?;
+        let ingested = self.ingest(body, expectations, Some(found.algorithm), Placement::File).await?;
+        let Content::File(blob) = ingested.content else {
+            return Err(Error::Interrupted);
+        };
         let row = PartRow {
             number,
-            blob: ingested.blob.name.clone(),
+            blob: blob.name.clone(),
             size: ingested.size,
             etag: ingested.digests.etag(),
             modified: self.now(),
@@ -61,7 +65,7 @@ impl ObjectStore {
                 return Err(Error::NoSuchUpload);
             }
             let replaced = change.put_part(&upload, &row).await?;
-            ingested.blob.keep();
+            blob.keep();
             change.commit().await?;
             store.blobs().discard(replaced.into_iter().collect()).await?;
             Ok(part_summary(row, found.algorithm))
