@@ -40,6 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dataprep",
         ],
     ),
+    ("load", &["auth", "env"]),
     ("xtask", &[]),
 ];
 
