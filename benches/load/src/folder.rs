@@ -27,7 +27,10 @@ pub fn small(folder: &Path, objects: Objects) -> anyhow::Result<Value> {
     });
     let get = threads(objects, |number| {
         let got = fs::read(path(number))?;
-        anyhow::ensure!(got == measure::noise(number as u64, objects.size), "file {number} came back changed");
+        anyhow::ensure!(
+            got == measure::noise(number as u64, objects.size),
+            "file {number} came back changed"
+        );
         Ok(())
     });
     Ok(json!({ "put": put, "get": get }))
