@@ -62,10 +62,15 @@ async fn sagemaker(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
 async fn logs(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
     let Call { scope, document, .. } = call;
     match call.operation {
+        "CreateLogGroup" => plane.create_log_group(scope, document).await,
+        "CreateLogStream" => plane.create_log_stream(scope, document).await,
+        "DeleteLogGroup" => plane.delete_log_group(scope, document).await,
+        "DeleteLogStream" => plane.delete_log_stream(scope, document).await,
         "DescribeLogGroups" => plane.describe_log_groups(scope, document).await,
         "DescribeLogStreams" => plane.describe_log_streams(scope, document).await,
         "FilterLogEvents" => plane.filter_log_events(scope, document).await,
         "GetLogEvents" => plane.get_log_events(scope, document).await,
+        "PutLogEvents" => plane.put_log_events(scope, document).await,
         other => Err(unwired(other)),
     }
 }
@@ -76,6 +81,7 @@ async fn cloudwatch(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
         "GetMetricData" => plane.get_metric_data(scope, document).await,
         "GetMetricStatistics" => plane.get_metric_statistics(scope, document).await,
         "ListMetrics" => plane.list_metrics(scope, document).await,
+        "PutMetricData" => plane.put_metric_data(scope, document).await,
         other => Err(unwired(other)),
     }
 }

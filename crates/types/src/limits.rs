@@ -75,6 +75,41 @@ pub const LOG_PAGE_BYTES: usize = 1 << 20;
 /// Data points that GetMetricStatistics may return: AWS's documented limit.
 pub const METRIC_STATISTICS_POINTS: usize = 1_440;
 
+/// Metrics in one PutMetricData: AWS's documented limit.
+pub const METRIC_DATA_PER_CALL: usize = 1000;
+
+/// Values of one metric in one PutMetricData: AWS's documented limit.
+pub const METRIC_VALUES_PER_DATUM: usize = 150;
+
+/// Metrics (each a set of dimension values) that are kept in a region. AWS has no limit and a bill; here
+/// a client that puts an identifier into a dimension would fill the disk.
+pub const METRIC_SERIES: i64 = 100_000;
+
+/// Queries in one GetMetricData: AWS's documented limit.
+pub const METRIC_QUERIES_PER_CALL: usize = 500;
+
+/// Data points in one answer of GetMetricData: AWS's documented limit.
+pub const METRIC_DATA_POINTS: usize = 100_800;
+
+/// Points that one percentile is computed from; they are in memory meanwhile, at about 100 bytes each.
+pub const METRIC_SAMPLES_PER_CALL: usize = 200_000;
+
+/// Log groups in a region, and streams that clients may make in one of them: far more than jobs and
+/// programs of one machine need, and a listing of them stays quick.
+pub const LOG_GROUPS: i64 = 10_000;
+/// See [`LOG_GROUPS`].
+pub const LOG_STREAMS_PER_GROUP: i64 = 100_000;
+
+/// Bytes of one PutLogEvents, each event counted with 26 more: AWS's documented limit.
+pub const LOG_BATCH_BYTES: usize = 1 << 20;
+
+/// Streams that one FilterLogEvents searches, those with the earliest events first. Each costs a look at
+/// its next line.
+pub const LOG_STREAMS_SEARCHED: usize = 10_000;
+
+/// Lines that one FilterLogEvents reads before it answers with what it has found and a token.
+pub const LOG_LINES_SEARCHED: usize = 100_000;
+
 /// Instances of one production variant. Each is a process on this machine.
 pub const INSTANCES_PER_VARIANT: u64 = 16;
 

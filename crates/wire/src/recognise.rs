@@ -3,6 +3,8 @@
 
 use http::request::Parts;
 
+use crate::Protocol;
+
 /// The services behind the port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {
@@ -12,7 +14,7 @@ pub enum Service {
     SageMakerRuntime,
     /// CloudWatch Logs, JSON 1.1.
     Logs,
-    /// CloudWatch metrics, JSON 1.0 in query mode.
+    /// CloudWatch metrics: JSON 1.0, CBOR or query-XML, as the client likes.
     CloudWatch,
     /// Security Token Service, query-XML.
     Sts,
@@ -47,12 +49,24 @@ pub enum Target {
         /// The operation's name.
         operation: String,
     },
+    /// An operation named in the path, with a CBOR body.
+    Cbor {
+        /// The service of the path.
+        service: Service,
+        /// The operation's name.
+        operation: String,
+    },
     /// A form with `Action` in the body; the operation stands there.
     Query(Service),
     /// `POST /endpoints/{name}/invocations`: the endpoint's name, decoded.
     Invoke(String),
-    /// An operation or service that is not known here: its name.
-    Unknown(String),
+    /// A service that is not known here.
+    Unknown {
+        /// What was asked for, in words.
+        name: String,
+        /// How the client expects its error.
+        protocol: Protocol,
+    },
     /// Everything else.
     S3,
 }
@@ -65,12 +79,16 @@ const TARGETS: &[(&str, Service)] = &[
 
 /// Decides by header, path and the service of the credential scope (when there is one).
 pub fn recognise(parts: &Parts, scope_service: Option<&str>) -> Target {
-    if let Some(target) = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()) {
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    if header("smithy-protocol") == Some("rpc-v2-cbor") {
+        return cbor(parts.uri.path());
+    }
+    if let Some(target) = header("x-amz-target") {
         let (prefix, operation) = target.rsplit_once('.').unwrap_or((target, ""));
-        return TARGETS.iter().find(|(name, _)| *name == prefix).map_or_else(
-            || Target::Unknown(target.to_owned()),
-            |(_, service)| Target::Json { service: *service, operation: operation.to_owned() },
-        );
+        return match service_of(prefix) {
+            Some(service) => Target::Json { service, operation: operation.to_owned() },
+            None => Target::Unknown { name: target.to_owned(), protocol: Protocol::Json("1.1") },
+        };
     }
     if scope_service == Some("s3") {
         return Target::S3;
@@ -80,9 +98,28 @@ pub fn recognise(parts: &Parts, scope_service: Option<&str>) -> Target {
     }
     match scope_service {
         Some("sts") => Target::Query(Service::Sts),
+        Some("monitoring") => Target::Query(Service::CloudWatch),
         None => Target::S3,
-        Some(other) => Target::Unknown(format!("{} {} ({other})", parts.method, parts.uri.path())),
+        Some(other) => {
+            let form = header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form"));
+            let protocol = if form { Protocol::Query } else { Protocol::RestJson };
+            Target::Unknown { name: format!("{} {} ({other})", parts.method, parts.uri.path()), protocol }
+        }
     }
+}
+
+fn service_of(prefix: &str) -> Option<Service> {
+    TARGETS.iter().find(|(name, _)| *name == prefix).map(|(_, service)| *service)
+}
+
+/// `/service/{service}/operation/{operation}`, where the service may have a namespace before it.
+fn cbor(path: &str) -> Target {
+    let named = path.strip_prefix("/service/").and_then(|rest| rest.split_once("/operation/"));
+    let found = named.and_then(|(name, operation)| {
+        let service = service_of(name.rsplit_once('.').map_or(name, |(_, name)| name))?;
+        Some(Target::Cbor { service, operation: operation.to_owned() })
+    });
+    found.unwrap_or_else(|| Target::Unknown { name: path.to_owned(), protocol: Protocol::Cbor })
 }
 
 fn invoked_endpoint(path: &str) -> Option<String> {
@@ -113,7 +150,37 @@ mod tests {
         let expected = Target::Json { service: Service::SageMaker, operation: "CreateModel".into() };
         assert_eq!(recognise(&request, Some("sagemaker")), expected);
         let request = parts("POST", "/", Some("Elsewhere.Do"));
-        assert_eq!(recognise(&request, Some("x")), Target::Unknown("Elsewhere.Do".into()));
+        let unknown = Target::Unknown { name: "Elsewhere.Do".into(), protocol: Protocol::Json("1.1") };
+        assert_eq!(recognise(&request, Some("x")), unknown);
+    }
+
+    #[test]
+    fn cloudwatch_is_found_in_three_protocols() {
+        let expected = Target::Json { service: Service::CloudWatch, operation: "ListMetrics".into() };
+        let request = parts("POST", "/", Some("GraniteServiceVersion20100801.ListMetrics"));
+        assert_eq!(recognise(&request, Some("monitoring")), expected);
+        assert_eq!(
+            recognise(&parts("POST", "/", None), Some("monitoring")),
+            Target::Query(Service::CloudWatch)
+        );
+        let mut request = parts("POST", "/service/GraniteServiceVersion20100801/operation/ListMetrics", None);
+        request.headers.insert("smithy-protocol", http::HeaderValue::from_static("rpc-v2-cbor"));
+        let expected = Target::Cbor { service: Service::CloudWatch, operation: "ListMetrics".into() };
+        assert_eq!(recognise(&request, Some("monitoring")), expected);
+    }
+
+    #[test]
+    fn unknown_services_are_refused_in_their_own_protocol() {
+        let request = parts("PUT", "/BatchPutMetrics", None);
+        let unknown = |request| match recognise(request, Some("sagemaker")) {
+            Target::Unknown { name, protocol } => (name, protocol),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(unknown(&request), ("PUT /BatchPutMetrics (sagemaker)".into(), Protocol::RestJson));
+        let mut request = parts("POST", "/", None);
+        let form = http::HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
+        request.headers.insert("content-type", form);
+        assert_eq!(unknown(&request).1, Protocol::Query);
     }
 
     #[test]
