@@ -55,6 +55,10 @@ async fn sagemaker(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
         "ListTrainingJobs" => plane.list_training_jobs(scope, document).await,
         "StopProcessingJob" => plane.stop_processing_job(scope, document).await,
         "StopTrainingJob" => plane.stop_training_job(scope, document).await,
+        "UpdateEndpoint" => plane.update_endpoint(scope, document).await,
+        "UpdateEndpointWeightsAndCapacities" => {
+            plane.update_endpoint_weights_and_capacities(scope, document).await
+        }
         other => Err(unwired(other)),
     }
 }

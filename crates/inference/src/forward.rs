@@ -46,7 +46,7 @@ impl Forwarder {
         endpoint: &str,
         headers: &HeaderMap,
         body: Bytes,
-    ) -> Result<Response, ErrorShape> {
+    ) -> Result<Response, ForwardFailure> {
         let mut passed = HeaderMap::new();
         for name in PASSED {
             if let Some(value) = headers.get(name) {
@@ -55,7 +55,11 @@ impl Forwarder {
         }
         let sent =
             self.client.post(format!("http://{server}/invocations")).headers(passed).body(body).send().await;
-        let answer = sent.map_err(|error| failed(endpoint, variant, &error))?;
+        let answer = sent.map_err(|error| {
+            let shape = failed(endpoint, variant, &error);
+            // A connection that was not made has carried nothing.
+            if error.is_connect() { ForwardFailure::NotReached } else { shape.into() }
+        })?;
         let status = answer.status();
         let answer_headers = answer.headers().clone();
         let body = read(answer).await.map_err(|error| match error {
@@ -66,7 +70,7 @@ impl Forwarder {
         })?;
         if !status.is_success() {
             let text: String = String::from_utf8_lossy(&body).chars().take(ERROR_CHARS).collect();
-            return Err(model_error(variant, status, &text));
+            return Err(model_error(variant, status, &text).into());
         }
         let mut response = Response::new(Body::from(body));
         for name in ["content-type", CUSTOM_ATTRIBUTES] {
@@ -78,6 +82,21 @@ impl Forwarder {
             response.headers_mut().insert("x-amzn-invoked-production-variant", value);
         }
         Ok(response)
+    }
+}
+
+/// Why a model server gave no answer to pass on.
+#[derive(Debug)]
+pub enum ForwardFailure {
+    /// It could not be reached; nothing was sent.
+    NotReached,
+    /// What the caller is told.
+    Answer(ErrorShape),
+}
+
+impl From<ErrorShape> for ForwardFailure {
+    fn from(error: ErrorShape) -> Self {
+        Self::Answer(error)
     }
 }
 

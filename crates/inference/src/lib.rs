@@ -5,7 +5,6 @@
 //! queue and body has a bound; a model server's error is reported as AWS reports it. Never: the
 //! control plane, the stores, what a model is.
 
-mod admission;
 mod choose;
 mod forward;
 
@@ -14,32 +13,32 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use http::{HeaderValue, StatusCode};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use sagebrush_auth::{AuthFailure, KeyRing, Signed, sha256_hex};
-use sagebrush_types::limits::{CLOCK_SKEW, INVOKE_BODY_BYTES};
+use sagebrush_types::limits::{CLOCK_SKEW, INVOKE_BODY_BYTES, INVOKE_RETRIES};
 use sagebrush_types::{EndpointRoute, RouteTable};
 use sagebrush_wire::{ErrorShape, Protocol, Service};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use admission::Admission;
-use forward::Forwarder;
+use choose::NoServer;
+use forward::{ForwardFailure, Forwarder};
 
 /// The serving plane.
 pub struct Inference {
     routes: watch::Receiver<Arc<RouteTable>>,
     keys: Arc<dyn KeyRing>,
     account: String,
-    admission: Admission,
     forwarder: Forwarder,
 }
 
 impl Inference {
     /// A serving plane over a route table that the control plane publishes.
     pub fn new(routes: watch::Receiver<Arc<RouteTable>>, keys: Arc<dyn KeyRing>, account: String) -> Self {
-        Self { routes, keys, account, admission: Admission::default(), forwarder: Forwarder::new() }
+        Self { routes, keys, account, forwarder: Forwarder::new() }
     }
 
     /// Answers `POST /endpoints/{endpoint}/invocations`.
@@ -77,11 +76,42 @@ impl Inference {
         let caller = signed
             .verify(&parts, &sha256_hex(&body), self.keys.as_ref(), now, CLOCK_SKEW)
             .map_err(refused)?;
-        let route = self.route(&caller.region, endpoint)?;
-        let variant = choose::variant(&route, parts.headers.get("x-amzn-sagemaker-target-variant"))?;
-        let server = choose::server(variant).ok_or_else(|| unavailable(&variant.name))?;
-        let _admitted = self.admission.admit(server).ok_or_else(throttled)?;
-        self.forwarder.forward(server, &variant.name, endpoint, &parts.headers, body).await
+        self.pass_on(&caller.region, endpoint, &parts.headers, body).await
+    }
+
+    /// Sends the request to a model server. One that could not be reached, so that nothing was sent,
+    /// is followed by another of the same variant.
+    async fn pass_on(
+        &self,
+        region: &str,
+        endpoint: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, ErrorShape> {
+        let route = self.route(region, endpoint)?;
+        let target = headers.get("x-amzn-sagemaker-target-variant");
+        let variant = choose::variant(&route, target)?;
+        let (mut variant, mut tried) = (variant.clone(), Vec::new());
+        drop(route);
+        loop {
+            let (server, _place) = match choose::server(&variant, &tried) {
+                Ok((server, place)) => (server.clone(), place),
+                Err(NoServer::Full) => return Err(throttled()),
+                Err(NoServer::Down) => return Err(unavailable(&variant.name)),
+            };
+            let name = std::mem::take(&mut variant.name);
+            // Only this server is still held: the others of the snapshot may end.
+            drop(variant);
+            let sent = self.forwarder.forward(server.address, &name, endpoint, headers, body.clone()).await;
+            match sent {
+                Ok(response) => return Ok(response),
+                Err(ForwardFailure::NotReached) if tried.len() < INVOKE_RETRIES => tried.push(server),
+                Err(ForwardFailure::NotReached) => return Err(unavailable(&name)),
+                Err(ForwardFailure::Answer(error)) => return Err(error),
+            }
+            let name = HeaderValue::from_str(&name).ok();
+            variant = choose::variant(&*self.route(region, endpoint)?, name.as_ref())?.clone();
+        }
     }
 
     fn route(&self, region: &str, endpoint: &str) -> Result<Arc<EndpointRoute>, ErrorShape> {

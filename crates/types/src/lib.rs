@@ -13,5 +13,5 @@ mod status;
 pub use arn::{Partition, Scope, s3_uri};
 pub use failure::{Failure, FailureKind, Outcome};
 pub use resource::Resource;
-pub use route::{EndpointName, EndpointRoute, RouteTable, VariantRoute};
+pub use route::{EndpointName, EndpointRoute, InFlight, RouteTable, ServerLease, ServerRoute, VariantRoute};
 pub use status::{EndpointStatus, JobStatus, SecondaryStatus};

@@ -18,6 +18,10 @@ pub const INVOKE_TIMEOUT: Duration = Duration::from_secs(60);
 /// only grows.
 pub const INVOCATIONS_IN_FLIGHT: usize = 256;
 
+/// Further model servers that are tried for one invocation when a server cannot be reached. A server
+/// that has ended leaves the route within milliseconds, so more tries only delay the answer.
+pub const INVOKE_RETRIES: usize = 3;
+
 /// Requests that the server works on at once; more wait in the kernel's accept queue.
 pub const REQUESTS_IN_FLIGHT: usize = 1024;
 

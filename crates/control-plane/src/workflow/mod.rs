@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sagebrush_metastore::Key;
 use sagebrush_types::limits::JOBS_AT_ONCE;
 use sagebrush_types::{Failure, FailureKind, Outcome, Resource};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::{ControlPlane, failure};
@@ -42,6 +42,7 @@ pub struct Live {
     /// Their tasks.
     pub tasks: TaskTracker,
     signals: Mutex<HashMap<Key, watch::Sender<Signal>>>,
+    bells: Mutex<HashMap<Key, Arc<Notify>>>,
 }
 
 impl Live {
@@ -51,6 +52,7 @@ impl Live {
             turns: Arc::new(Semaphore::new(JOBS_AT_ONCE)),
             tasks: TaskTracker::new(),
             signals: Mutex::default(),
+            bells: Mutex::default(),
         }
     }
 
@@ -64,6 +66,13 @@ impl Live {
     /// The workflow is over.
     pub fn leave(&self, key: &Key) {
         self.signals().remove(key);
+        self.bells().remove(key);
+    }
+
+    /// Rings when a workflow that goes on for ever, as an endpoint's, has to look at its record. A
+    /// ring that nobody waits for is kept for the next who does.
+    pub fn bell(&self, key: &Key) -> Arc<Notify> {
+        Arc::clone(self.bells().entry(key.clone()).or_default())
     }
 
     /// Tells a workflow to end; `false` when it does not run here.
@@ -81,6 +90,10 @@ impl Live {
     fn signals(&self) -> std::sync::MutexGuard<'_, HashMap<Key, watch::Sender<Signal>>> {
         // The map is whole after every statement, so a panic elsewhere does not spoil it.
         self.signals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bells(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Notify>>> {
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
