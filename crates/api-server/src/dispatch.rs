@@ -62,7 +62,7 @@ impl ApiServer {
     async fn answer(&self, target: Target, request: Request) -> Response {
         let id = Uuid::new_v4().to_string();
         let (service, protocol, operation) = match target {
-            Target::S3 | Target::Invoke(_) => return self.s3.handle(request).await,
+            Target::S3 | Target::Invoke(_) | Target::InvokeStream(_) => return self.s3.handle(request).await,
             Target::Json { service, operation } => (service, Protocol::of(service), operation),
             Target::Cbor { service, operation } => (service, Protocol::Cbor, operation),
             // The operation stands in the form.

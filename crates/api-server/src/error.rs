@@ -18,6 +18,9 @@ pub fn of_failure(service: Service, failure: &Failure) -> ErrorShape {
         FailureKind::AlreadyExists(Resource::TrainingJob | Resource::ProcessingJob) => {
             ("ResourceInUse", StatusCode::BAD_REQUEST)
         }
+        FailureKind::NotFound(Resource::ScalableTarget) => {
+            ("ObjectNotFoundException", StatusCode::BAD_REQUEST)
+        }
         FailureKind::NotFound(_) | FailureKind::AlreadyExists(_) | FailureKind::WrongState(_) => {
             ("ValidationException", StatusCode::BAD_REQUEST)
         }
@@ -28,7 +31,7 @@ pub fn of_failure(service: Service, failure: &Failure) -> ErrorShape {
         FailureKind::LogExists => ("ResourceAlreadyExistsException", StatusCode::BAD_REQUEST),
         FailureKind::NoSuchLog => ("ResourceNotFoundException", StatusCode::BAD_REQUEST),
         FailureKind::LimitExceeded => match service {
-            Service::Logs => ("LimitExceededException", StatusCode::BAD_REQUEST),
+            Service::Logs | Service::AutoScaling => ("LimitExceededException", StatusCode::BAD_REQUEST),
             Service::CloudWatch => ("LimitExceededFault", StatusCode::BAD_REQUEST),
             _ => ("ResourceLimitExceeded", StatusCode::BAD_REQUEST),
         },
@@ -43,7 +46,11 @@ const fn invalid_code(service: Service) -> &'static str {
     match service {
         Service::Logs => "InvalidParameterException",
         Service::CloudWatch => "InvalidParameterValueException",
-        Service::SageMaker | Service::SageMakerRuntime | Service::Sts | Service::S3 => "ValidationException",
+        Service::SageMaker
+        | Service::SageMakerRuntime
+        | Service::AutoScaling
+        | Service::Sts
+        | Service::S3 => "ValidationException",
     }
 }
 

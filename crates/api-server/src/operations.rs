@@ -22,6 +22,7 @@ pub struct Call<'a> {
 pub async fn call(plane: &ControlPlane, service: Service, call: &Call<'_>) -> Outcome<Value> {
     match service {
         Service::SageMaker => sagemaker(plane, call).await,
+        Service::AutoScaling => autoscaling(plane, call).await,
         Service::Logs => logs(plane, call).await,
         Service::CloudWatch => cloudwatch(plane, call).await,
         Service::Sts => sts(call),
@@ -59,6 +60,20 @@ async fn sagemaker(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
         "UpdateEndpointWeightsAndCapacities" => {
             plane.update_endpoint_weights_and_capacities(scope, document).await
         }
+        other => Err(unwired(other)),
+    }
+}
+
+async fn autoscaling(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
+    let Call { scope, document, .. } = call;
+    match call.operation {
+        "DeleteScalingPolicy" => plane.delete_scaling_policy(scope, document).await,
+        "DeregisterScalableTarget" => plane.deregister_scalable_target(scope, document).await,
+        "DescribeScalableTargets" => plane.describe_scalable_targets(scope, document).await,
+        "DescribeScalingActivities" => plane.describe_scaling_activities(scope, document).await,
+        "DescribeScalingPolicies" => plane.describe_scaling_policies(scope, document).await,
+        "PutScalingPolicy" => plane.put_scaling_policy(scope, document).await,
+        "RegisterScalableTarget" => plane.register_scalable_target(scope, document).await,
         other => Err(unwired(other)),
     }
 }
@@ -119,7 +134,9 @@ mod tests {
     #[test]
     fn every_operation_of_the_scope_is_wired() {
         let source = include_str!("operations.rs");
-        for service in [Service::SageMaker, Service::Logs, Service::CloudWatch, Service::Sts] {
+        let services =
+            [Service::SageMaker, Service::AutoScaling, Service::Logs, Service::CloudWatch, Service::Sts];
+        for service in services {
             for operation in model(service).into_iter().flat_map(sagebrush_wire::Model::operations) {
                 assert!(source.contains(&format!("\"{operation}\" =>")), "{operation}");
             }

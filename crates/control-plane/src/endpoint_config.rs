@@ -6,6 +6,7 @@ use sagebrush_types::{Failure, Outcome, Resource, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::data_capture::DataCaptureConfig;
 use crate::document::{default_member, pick, seconds};
 use crate::page::ListShape;
 use crate::request::RequestTag;
@@ -16,6 +17,7 @@ use crate::{ControlPlane, failure, not_found, request};
 struct CreateEndpointConfig {
     endpoint_config_name: String,
     production_variants: Vec<ProductionVariant>,
+    data_capture_config: Option<DataCaptureConfig>,
     #[serde(default)]
     tags: Vec<RequestTag>,
     #[serde(default, rename = "ExecutionRoleArn")]
@@ -71,10 +73,14 @@ impl ControlPlane {
     pub async fn create_endpoint_config(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
         let request: CreateEndpointConfig = request::decode("CreateEndpointConfig", document)?;
         self.check_variants(scope, &request.production_variants).await?;
+        if let Some(capture) = &request.data_capture_config {
+            capture.check()?;
+        }
         let name = &request.endpoint_config_name;
         let now = self.now();
         let arn = scope.arn(Resource::EndpointConfig, name);
-        let mut kept = pick(document, &["EndpointConfigName", "ProductionVariants", "ExecutionRoleArn"]);
+        let members = ["EndpointConfigName", "ProductionVariants", "ExecutionRoleArn", "DataCaptureConfig"];
+        let mut kept = pick(document, &members);
         kept["EndpointConfigArn"] = json!(arn);
         kept["CreationTime"] = seconds(now);
         for variant in kept["ProductionVariants"].as_array_mut().into_iter().flatten() {

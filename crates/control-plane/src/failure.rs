@@ -19,7 +19,7 @@ pub fn of_creation(error: MetastoreError, scope: &Scope, kind: Resource, name: &
             "Job name must be unique within an AWS account and region, and a {} with this name already exists ({arn})",
             kind.noun()
         ),
-        Resource::Model | Resource::EndpointConfig | Resource::Endpoint => {
+        Resource::Model | Resource::EndpointConfig | Resource::Endpoint | Resource::ScalableTarget => {
             format!("Cannot create already existing {} \"{arn}\".", kind.noun())
         }
     };

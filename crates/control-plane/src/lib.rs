@@ -7,6 +7,7 @@
 //! except along the legal transitions. Never: HTTP, wire formats, SQL, algorithms.
 
 mod built_in;
+mod data_capture;
 mod document;
 mod endpoint;
 mod endpoint_config;
@@ -18,7 +19,9 @@ mod page;
 mod processing_job;
 mod reconcile;
 mod request;
+mod scaling;
 mod tags;
+mod traffic;
 mod training_job;
 mod workflow;
 
@@ -59,6 +62,7 @@ struct Shared {
     settings: Settings,
     live: workflow::Live,
     routes: watch::Sender<Arc<RouteTable>>,
+    traffic: traffic::Traffic,
 }
 
 impl ControlPlane {
@@ -66,7 +70,8 @@ impl ControlPlane {
     pub fn new(store: Metastore, objects: ObjectStore, clock: Clock, settings: Settings) -> Self {
         let (routes, _) = watch::channel(Arc::default());
         let live = workflow::Live::new();
-        Self { shared: Arc::new(Shared { store, objects, clock, settings, live, routes }) }
+        let traffic = traffic::Traffic::default();
+        Self { shared: Arc::new(Shared { store, objects, clock, settings, live, routes, traffic }) }
     }
 
     /// The route table, now and whenever it changes.
@@ -103,7 +108,7 @@ fn not_found(scope: &Scope, kind: Resource, name: &str) -> Failure {
         Resource::TrainingJob | Resource::ProcessingJob => {
             format!("Requested resource not found: {} {name}.", kind.noun())
         }
-        Resource::Model | Resource::EndpointConfig | Resource::Endpoint => {
+        Resource::Model | Resource::EndpointConfig | Resource::Endpoint | Resource::ScalableTarget => {
             format!("Could not find {} \"{}\".", kind.noun(), scope.arn(kind, name))
         }
     };

@@ -39,7 +39,7 @@ impl ControlPlane {
                 Resource::TrainingJob => job::resume::<CreateTrainingJob>(self, key, step).await,
                 Resource::ProcessingJob => job::resume::<CreateProcessingJob>(self, key, step).await,
                 Resource::Endpoint => endpoint::resume(self, key, step).await,
-                Resource::Model | Resource::EndpointConfig => {}
+                Resource::Model | Resource::EndpointConfig | Resource::ScalableTarget => {}
             }
         }
         Ok(())

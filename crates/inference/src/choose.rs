@@ -97,7 +97,7 @@ mod tests {
             .iter()
             .map(|(name, weight)| VariantRoute { name: (*name).into(), weight: *weight, servers: vec![] })
             .collect();
-        EndpointRoute { variants }
+        EndpointRoute { variants, capture: None }
     }
 
     #[test]

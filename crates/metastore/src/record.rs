@@ -114,6 +114,21 @@ impl Metastore {
         row.as_ref().map(|row| read(row, key.kind)).transpose()
     }
 
+    /// Every record of a kind, in all regions, by region and name. For kinds of which there are few.
+    ///
+    /// # Errors
+    /// `Database` or `Document`.
+    pub async fn all(&self, kind: Resource) -> Result<Vec<Record>> {
+        let rows = sqlx::query(
+            "SELECT region, name, arn, status, created, modified, document FROM records
+             WHERE kind = $1 ORDER BY region, name",
+        )
+        .bind(kind.arn_segment())
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter().map(|row| read(row, kind)).collect()
+    }
+
     /// Reads a record, lets `change` alter its status and document, and stores it, in one
     /// transaction. `change` may refuse: its error comes back inside `Ok(Err(…))` and nothing is
     /// written.

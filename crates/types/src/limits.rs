@@ -18,6 +18,31 @@ pub const INVOKE_TIMEOUT: Duration = Duration::from_secs(60);
 /// only grows.
 pub const INVOCATIONS_IN_FLIGHT: usize = 256;
 
+/// Time a model server may take to stream one whole answer: AWS's limit for streamed inference. It
+/// must begin within [`INVOKE_TIMEOUT`].
+pub const INVOKE_STREAM_TIMEOUT: Duration = Duration::from_secs(480);
+
+/// Events of invocations that wait to be counted. Counting takes a microsecond, so a second of a
+/// hundred thousand requests would have to wait before one is lost.
+pub const INVOCATION_EVENTS: usize = 8192;
+
+/// Captured invocations that wait to be written.
+pub const CAPTURE_EVENTS: usize = 4096;
+
+/// Bytes of captured bodies that wait to be written: ten of the largest pairs of request and answer.
+pub const CAPTURE_BYTES: usize = 512 << 20;
+
+/// Captured lines that become one object without waiting longer.
+pub const CAPTURE_FILE_BYTES: usize = 8 << 20;
+
+/// Time that captured lines wait for company before they become an object. AWS delivers within
+/// minutes; ten seconds make at most six objects a minute and variant.
+pub const CAPTURE_FILE_AGE: Duration = Duration::from_secs(10);
+
+/// Variants whose last minute is remembered; beyond it those without requests are forgotten. Twice
+/// what the endpoints that may be open have.
+pub const VARIANTS_WATCHED: usize = 2048;
+
 /// Further model servers that are tried for one invocation when a server cannot be reached. A server
 /// that has ended leaves the route within milliseconds, so more tries only delay the answer.
 pub const INVOKE_RETRIES: usize = 3;
@@ -116,6 +141,19 @@ pub const LOG_LINES_SEARCHED: usize = 100_000;
 
 /// Instances of one production variant. Each is a process on this machine.
 pub const INSTANCES_PER_VARIANT: u64 = 16;
+
+/// Time between two looks at a scalable target. A server of a built-in model is up in under a second,
+/// so a longer wait would be most of the time that a rise in load goes unanswered.
+pub const SCALING_EVERY: Duration = Duration::from_secs(5);
+
+/// Policies of one scalable target: AWS's documented 50.
+pub const SCALING_POLICIES: usize = 50;
+
+/// Activities of one scalable target that are kept, the newest.
+pub const SCALING_ACTIVITIES: usize = 100;
+
+/// Items in one page of Application Auto Scaling: AWS's documented 50.
+pub const SCALING_PAGE: usize = 50;
 
 /// Age and future of a signature that are accepted: AWS's 15 minutes.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);

@@ -13,12 +13,20 @@ pub enum Resource {
     EndpointConfig,
     /// A real-time endpoint.
     Endpoint,
+    /// A variant whose number of servers follows its load.
+    ScalableTarget,
 }
 
 impl Resource {
     /// Every kind, in the order of the workflow.
-    pub const ALL: [Self; 5] =
-        [Self::ProcessingJob, Self::TrainingJob, Self::Model, Self::EndpointConfig, Self::Endpoint];
+    pub const ALL: [Self; 6] = [
+        Self::ProcessingJob,
+        Self::TrainingJob,
+        Self::Model,
+        Self::EndpointConfig,
+        Self::Endpoint,
+        Self::ScalableTarget,
+    ];
 
     /// The segment before the name in an ARN; also the kind's key in the metastore.
     pub const fn arn_segment(self) -> &'static str {
@@ -28,6 +36,7 @@ impl Resource {
             Self::Model => "model",
             Self::EndpointConfig => "endpoint-config",
             Self::Endpoint => "endpoint",
+            Self::ScalableTarget => "scalable-target",
         }
     }
 
@@ -39,6 +48,7 @@ impl Resource {
             Self::Model => "model",
             Self::EndpointConfig => "endpoint configuration",
             Self::Endpoint => "endpoint",
+            Self::ScalableTarget => "scalable target",
         }
     }
 

@@ -22,6 +22,26 @@ pub struct EndpointRoute {
     /// Its production variants, in the configuration's order. While an update shifts traffic a name
     /// stands here twice: once for the old servers and once for the new.
     pub variants: Vec<VariantRoute>,
+    /// What is kept of requests and answers.
+    pub capture: Option<Arc<CaptureRoute>>,
+}
+
+/// What is kept of an endpoint's requests and answers, and where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaptureRoute {
+    /// Part of the requests that is kept, in percent.
+    pub percentage: f64,
+    /// Are requests kept?
+    pub input: bool,
+    /// Are answers kept?
+    pub output: bool,
+    /// `s3://bucket/prefix` under which they are kept.
+    pub destination: String,
+    /// Content types whose bodies are kept as text with the encoding CSV.
+    pub csv: Vec<String>,
+    /// Content types whose bodies are kept as text with the encoding JSON; all others are kept in
+    /// base64.
+    pub json: Vec<String>,
 }
 
 /// The servers of one production variant.

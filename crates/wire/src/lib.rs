@@ -7,6 +7,7 @@
 
 mod cbor;
 mod error;
+pub mod event_stream;
 mod model;
 mod query;
 mod recognise;

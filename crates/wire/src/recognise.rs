@@ -12,6 +12,8 @@ pub enum Service {
     SageMaker,
     /// SageMaker's real-time inference, REST-JSON.
     SageMakerRuntime,
+    /// Application Auto Scaling, JSON 1.1.
+    AutoScaling,
     /// CloudWatch Logs, JSON 1.1.
     Logs,
     /// CloudWatch metrics: JSON 1.0, CBOR or query-XML, as the client likes.
@@ -24,13 +26,21 @@ pub enum Service {
 
 impl Service {
     /// Every service.
-    pub const ALL: [Self; 6] =
-        [Self::SageMaker, Self::SageMakerRuntime, Self::Logs, Self::CloudWatch, Self::Sts, Self::S3];
+    pub const ALL: [Self; 7] = [
+        Self::SageMaker,
+        Self::SageMakerRuntime,
+        Self::AutoScaling,
+        Self::Logs,
+        Self::CloudWatch,
+        Self::Sts,
+        Self::S3,
+    ];
 
     /// The service's name in a credential scope.
     pub const fn signing_name(self) -> &'static str {
         match self {
             Self::SageMaker | Self::SageMakerRuntime => "sagemaker",
+            Self::AutoScaling => "application-autoscaling",
             Self::Logs => "logs",
             Self::CloudWatch => "monitoring",
             Self::Sts => "sts",
@@ -60,6 +70,8 @@ pub enum Target {
     Query(Service),
     /// `POST /endpoints/{name}/invocations`: the endpoint's name, decoded.
     Invoke(String),
+    /// `POST /endpoints/{name}/invocations-response-stream`: the endpoint's name, decoded.
+    InvokeStream(String),
     /// A service that is not known here.
     Unknown {
         /// What was asked for, in words.
@@ -73,6 +85,7 @@ pub enum Target {
 
 const TARGETS: &[(&str, Service)] = &[
     ("SageMaker", Service::SageMaker),
+    ("AnyScaleFrontendService", Service::AutoScaling),
     ("Logs_20140328", Service::Logs),
     ("GraniteServiceVersion20100801", Service::CloudWatch),
 ];
@@ -93,8 +106,11 @@ pub fn recognise(parts: &Parts, scope_service: Option<&str>) -> Target {
     if scope_service == Some("s3") {
         return Target::S3;
     }
-    if let Some(name) = invoked_endpoint(parts.uri.path()) {
+    if let Some(name) = invoked_endpoint(parts.uri.path(), "/invocations") {
         return Target::Invoke(name);
+    }
+    if let Some(name) = invoked_endpoint(parts.uri.path(), "/invocations-response-stream") {
+        return Target::InvokeStream(name);
     }
     match scope_service {
         Some("sts") => Target::Query(Service::Sts),
@@ -122,8 +138,8 @@ fn cbor(path: &str) -> Target {
     found.unwrap_or_else(|| Target::Unknown { name: path.to_owned(), protocol: Protocol::Cbor })
 }
 
-fn invoked_endpoint(path: &str) -> Option<String> {
-    let name = path.strip_prefix("/endpoints/")?.strip_suffix("/invocations")?;
+fn invoked_endpoint(path: &str, operation: &str) -> Option<String> {
+    let name = path.strip_prefix("/endpoints/")?.strip_suffix(operation)?;
     let decoded = percent_encoding::percent_decode_str(name).decode_utf8().ok()?;
     (!decoded.is_empty() && !decoded.contains('/')).then(|| decoded.into_owned())
 }
@@ -188,6 +204,8 @@ mod tests {
         let request = parts("POST", "/endpoints/a/invocations", None);
         assert_eq!(recognise(&request, Some("s3")), Target::S3);
         assert_eq!(recognise(&request, Some("sagemaker")), Target::Invoke("a".into()));
+        let request = parts("POST", "/endpoints/a/invocations-response-stream", None);
+        assert_eq!(recognise(&request, Some("sagemaker")), Target::InvokeStream("a".into()));
     }
 
     #[test]

@@ -64,6 +64,9 @@ pub async fn finish_deletion(plane: &ControlPlane, key: &Key) {
     if let Err(failure) = reconcile::clear_folder(&plane.work_folder(key)) {
         tracing::warn!(endpoint = %key, cause = failure.cause.as_deref(), "the working folder stays behind");
     }
+    if let Err(failure) = plane.forget_targets(&key.region, &key.name).await {
+        tracing::warn!(endpoint = %key, cause = failure.cause.as_deref(), "its scalable targets stay behind");
+    }
     match plane.store().delete(key).await {
         Ok(_) | Err(MetastoreError::NotFound(_)) => tracing::info!(endpoint = %key, "endpoint deleted"),
         Err(error) => tracing::error!(endpoint = %key, %error, "the deletion is retried at the next start"),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use sagebrush_metastore::Key;
-use sagebrush_types::{ServerRoute, VariantRoute};
+use sagebrush_types::{CaptureRoute, ServerRoute, VariantRoute};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -30,6 +30,8 @@ pub struct Keepers {
 pub struct Fleet {
     /// Number of the version within this process.
     pub generation: u64,
+    /// What is kept of its requests and answers.
+    pub capture: Option<Arc<CaptureRoute>>,
     variants: Vec<VariantFleet>,
 }
 
@@ -49,12 +51,16 @@ struct Member {
 
 impl Fleet {
     /// A fleet without servers.
-    pub fn new(generation: u64, models: Vec<(PlannedVariant, PreparedModel)>) -> Self {
+    pub fn new(
+        generation: u64,
+        models: Vec<(PlannedVariant, PreparedModel)>,
+        capture: Option<CaptureRoute>,
+    ) -> Self {
         let variants = models
             .into_iter()
             .map(|(plan, model)| VariantFleet { plan, model, members: Vec::new(), next_instance: 0 })
             .collect();
-        Self { generation, variants }
+        Self { generation, capture: capture.map(Arc::new), variants }
     }
 
     /// Takes over the numbers and weights of `plans`, by name.

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::document::{pick, seconds};
 use crate::page::ListShape;
 use crate::request::RequestTag;
-use crate::{ControlPlane, failure, request};
+use crate::{ControlPlane, data_capture, failure, request};
 
 pub use deploy::resume;
 
@@ -104,6 +104,9 @@ impl ControlPlane {
         if let Some(update) = document.get(UPDATE_KEPT) {
             let members = ["EndpointConfigName", "ProductionVariants", "StartTime"];
             document["PendingDeploymentSummary"] = pick(update, &members);
+        }
+        if let Some(capture) = data_capture::of_config(&document[CONFIG])? {
+            document["DataCaptureConfig"] = capture.summary();
         }
         if let Some(members) = document.as_object_mut() {
             members.retain(|name, _| !name.starts_with('_'));

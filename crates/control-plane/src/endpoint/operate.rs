@@ -25,7 +25,7 @@ use super::record::{self, Written};
 use super::rollout::{Rollout, Step, at_least};
 use super::server::ServerReport;
 use crate::workflow::{Signal, told_to_end};
-use crate::{ControlPlane, reconcile};
+use crate::{ControlPlane, data_capture, reconcile};
 
 /// Reports of model servers that wait to be read.
 const REPORTS: usize = 64;
@@ -85,7 +85,7 @@ impl Operator {
             inbox,
             keepers,
             generation: 0,
-            current: Fleet::new(0, Vec::new()),
+            current: Fleet::new(0, Vec::new(), None),
             next: None,
             shift: 0.0,
             open: false,
@@ -116,7 +116,7 @@ impl Operator {
         // One that was in service answers "try again" while it comes back, not "not found".
         self.open = !first;
         self.publish();
-        self.current = self.fleet(plan::variants(&document)?).await?;
+        self.current = self.fleet(&document).await?;
         self.current.scale(&mut self.keepers, |variant| variant.count);
         self.until(None, move |this| match this.current.failed() {
             Some(message) if first => Some(Err(Failure::invalid(message))),
@@ -160,11 +160,10 @@ impl Operator {
 
     /// Replaces the servers by those of an update, in the steps of its deployment configuration.
     async fn replace(&mut self, update: &Value) -> Result<(), Halt> {
-        let variants = plan::variants(update)?;
-        let total = variants.iter().map(|variant| variant.count).sum();
+        let total = plan::variants(update)?.iter().map(|variant| variant.count).sum();
         let rollout = Rollout::of(&update["DeploymentConfig"], total)?;
         let limit = rollout.limit.map(|limit| Instant::now() + limit);
-        let next = self.fleet(variants).await?;
+        let next = self.fleet(update).await?;
         self.next = Some(next);
         for step in rollout.steps {
             self.take_step(step, limit).await?;
@@ -242,7 +241,9 @@ impl Operator {
     }
 
     /// A fleet of a new version, whose models are on disk and whose servers are not started yet.
-    async fn fleet(&mut self, variants: Vec<PlannedVariant>) -> Result<Fleet, Halt> {
+    async fn fleet(&mut self, version: &Value) -> Result<Fleet, Halt> {
+        let variants = plan::variants(version)?;
+        let capture = data_capture::of_config(&version[plan::CONFIG])?.and_then(|capture| capture.route());
         self.generation += 1;
         let (plane, folder) = (self.plane.clone(), self.folder(self.generation));
         let prepared = self
@@ -256,7 +257,7 @@ impl Operator {
             })
             .await?;
         match prepared {
-            Ok(models) => Ok(Fleet::new(self.generation, models)),
+            Ok(models) => Ok(Fleet::new(self.generation, models, capture)),
             Err(failure) => {
                 reconcile::clear_folder(&self.folder(self.generation))?;
                 Err(failure.into())
@@ -319,10 +320,9 @@ impl Operator {
         match event {
             Event::Report(report) => {
                 let generation = report.place.generation;
-                let fleets = std::iter::once(&mut self.current).chain(&mut self.next);
-                for fleet in fleets.filter(|fleet| fleet.generation == generation) {
+                let mut fleets = std::iter::once(&mut self.current).chain(&mut self.next);
+                if let Some(fleet) = fleets.find(|fleet| fleet.generation == generation) {
                     fleet.take(report);
-                    break;
                 }
                 self.publish();
             }
@@ -362,7 +362,9 @@ impl Operator {
             .filter_map(|(fleet, share)| fleet.map(|fleet| fleet.route(share)))
             .flatten()
             .collect();
-        self.plane.route(&self.key, EndpointRoute { variants });
+        let served = self.next.as_ref().filter(|_| self.shift >= 1.0).unwrap_or(&self.current);
+        let capture = served.capture.clone();
+        self.plane.route(&self.key, EndpointRoute { variants, capture });
     }
 }
 

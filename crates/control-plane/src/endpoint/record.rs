@@ -77,11 +77,9 @@ pub async fn updated(plane: &ControlPlane, key: &Key) -> Outcome<Written> {
         let mut update = remove(record, UPDATE_KEPT).unwrap_or_default();
         settle(&mut update["ProductionVariants"]);
         remove(record, "FailureReason");
-        remove(record, "DataCaptureConfig");
-        let shown = ["ProductionVariants", "EndpointConfigName", "DataCaptureConfig"];
-        for member in [CONFIG, CONTAINERS].iter().chain(&shown) {
-            if let Some(value) = update.get_mut(*member) {
-                record.document[*member] = value.take();
+        for member in ["EndpointConfigName", "ProductionVariants", CONFIG, CONTAINERS] {
+            if let Some(value) = update.get_mut(member) {
+                record.document[member] = value.take();
             }
         }
         match update.get_mut("DeploymentConfig") {

@@ -138,6 +138,10 @@ fn check_in_service(record: &Record) -> Outcome<()> {
 /// excluded.
 fn retain(update: &mut Value, served: &Value, excluded: &[VariantProperty]) {
     let keeps = |property: &str| !excluded.iter().any(|excluded| excluded.variant_property_type == property);
+    let capture = &served[CONFIG]["DataCaptureConfig"];
+    if keeps("DataCaptureConfig") && !capture.is_null() {
+        update[CONFIG]["DataCaptureConfig"] = capture.clone();
+    }
     for variant in update["ProductionVariants"].as_array_mut().into_iter().flatten() {
         let served = served["ProductionVariants"].as_array().into_iter().flatten();
         let Some(old) = served.into_iter().find(|old| old["VariantName"] == variant["VariantName"]) else {

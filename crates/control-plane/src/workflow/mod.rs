@@ -16,6 +16,7 @@ use sagebrush_metastore::Key;
 use sagebrush_types::limits::JOBS_AT_ONCE;
 use sagebrush_types::{Failure, FailureKind, Outcome, Resource};
 use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::{ControlPlane, failure};
@@ -41,6 +42,8 @@ pub struct Live {
     pub turns: Arc<Semaphore>,
     /// Their tasks.
     pub tasks: TaskTracker,
+    /// Cancelled when the server ends, for tasks that belong to no resource.
+    pub closing: CancellationToken,
     signals: Mutex<HashMap<Key, watch::Sender<Signal>>>,
     bells: Mutex<HashMap<Key, Arc<Notify>>>,
 }
@@ -51,6 +54,7 @@ impl Live {
         Self {
             turns: Arc::new(Semaphore::new(JOBS_AT_ONCE)),
             tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
             signals: Mutex::default(),
             bells: Mutex::default(),
         }
@@ -82,6 +86,7 @@ impl Live {
 
     /// Tells every workflow to end because the server does.
     pub fn shut_down(&self) {
+        self.closing.cancel();
         for signal in self.signals().values() {
             signal.send_replace(Signal::ShutDown);
         }
