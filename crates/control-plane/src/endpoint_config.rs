@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::data_capture::DataCaptureConfig;
 use crate::document::{default_member, pick, seconds};
 use crate::page::ListShape;
-use crate::request::RequestTag;
+use crate::request::{RequestTag, refuse_if};
 use crate::{ControlPlane, failure, not_found, request};
 
 #[derive(Deserialize)]
@@ -49,6 +49,13 @@ pub struct ProductionVariant {
     _instance_type: Option<String>,
     #[serde(default, rename = "VolumeSizeInGB")]
     _volume_size: Option<u64>,
+    routing_config: Option<RoutingConfig>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct RoutingConfig {
+    routing_strategy: String,
 }
 
 const fn one() -> u64 {
@@ -118,6 +125,12 @@ impl ControlPlane {
                     variant.initial_instance_count
                 )));
             }
+            let strategy = variant.routing_config.as_ref().map(|routing| routing.routing_strategy.as_str());
+            refuse_if(
+                strategy.is_some_and(|strategy| strategy != "LEAST_OUTSTANDING_REQUESTS"),
+                &format!("{place}.RoutingConfig.RoutingStrategy"),
+                "requests always go to the less busy of two servers: only LEAST_OUTSTANDING_REQUESTS is supported.",
+            )?;
             self.find(scope, Resource::Model, &variant.model_name).await?;
         }
         let total: f64 = variants.iter().map(|variant| variant.initial_variant_weight).sum();

@@ -43,6 +43,9 @@ const UPDATE_KEPT: &str = "_Update";
 struct CreateEndpoint {
     endpoint_name: String,
     endpoint_config_name: String,
+    /// For the updates to come that retain it.
+    #[serde(default)]
+    deployment_config: Value,
     #[serde(default)]
     tags: Vec<RequestTag>,
 }
@@ -61,12 +64,15 @@ impl ControlPlane {
     pub async fn create_endpoint(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
         let request: CreateEndpoint = request::decode("CreateEndpoint", document)?;
         let config = self.find(scope, Resource::EndpointConfig, &request.endpoint_config_name).await?;
+        let variants = config.document["ProductionVariants"].as_array().into_iter().flatten();
+        let total = variants.filter_map(|variant| variant["InitialInstanceCount"].as_u64()).sum();
+        rollout::Rollout::of(&request.deployment_config, total)?;
         self.check_open(Resource::Endpoint, ENDPOINTS_OPEN).await?;
         let name = &request.endpoint_name;
         let arn = scope.arn(Resource::Endpoint, name);
         let now = self.now();
         let containers = self.containers(scope, &config.document).await?;
-        let record = NewRecord {
+        let mut record = NewRecord {
             key: self.key(scope, Resource::Endpoint, name),
             arn: arn.clone(),
             status: EndpointStatus::Creating.as_str().into(),
@@ -86,6 +92,9 @@ impl ControlPlane {
             tags: request::tags(&request.tags),
             workflow: Some(DEPLOY.into()),
         };
+        if !request.deployment_config.is_null() {
+            record.document["LastDeploymentConfig"] = request.deployment_config;
+        }
         self.store()
             .create(&record)
             .await
