@@ -150,3 +150,45 @@ def test_capture_that_cannot_be_kept_is_refused(sagemaker, trained, name):
             sagemaker.create_endpoint_config(EndpointConfigName=name, DataCaptureConfig=config, ProductionVariants=[
                 {"VariantName": "v", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}])
         assert expected in error.value.response["Error"]["Message"]
+
+
+def test_invocations_become_metrics_of_their_variant(fresh_server):
+    s3, sagemaker = fresh_server.client("s3"), fresh_server.client("sagemaker")
+    s3.create_bucket(Bucket="bucket")
+    ratings.upload(s3, "bucket")
+    sagemaker.create_training_job(**ratings.training_job("job", "bucket", epochs=1))
+    job = until(lambda: sagemaker.describe_training_job(TrainingJobName="job"), ("Completed",))
+    deploy(sagemaker, "e", job["ModelArtifacts"]["S3ModelArtifacts"], ({"VariantName": "v", "InitialInstanceCount": 2},))
+    runtime = fresh_server.client("sagemaker-runtime")
+    for _ in range(6):
+        invoke(runtime, "e")
+    for _ in range(2):
+        with pytest.raises(runtime.exceptions.ModelError):
+            runtime.invoke_endpoint(EndpointName="e", ContentType="text/csv", Body=b"1,2")
+    # The metrics of a minute are written when it is over, or when the server ends.
+    assert fresh_server.stop() == 0
+    fresh_server.start()
+    cloudwatch = fresh_server.client("cloudwatch")
+    dimensions = [{"Name": "EndpointName", "Value": "e"}, {"Name": "VariantName", "Value": "v"}]
+    names = [metric["MetricName"] for metric in cloudwatch.list_metrics(Namespace="AWS/SageMaker", Dimensions=dimensions)["Metrics"]]
+    assert sorted(names) == ["Invocation4XXErrors", "Invocation5XXErrors", "Invocations", "InvocationsPerInstance",
+                             "ModelLatency", "OverheadLatency"]
+    now = time.time()
+
+    def statistics(metric, *statistics):
+        points = cloudwatch.get_metric_statistics(
+            Namespace="AWS/SageMaker", MetricName=metric, Dimensions=dimensions, StartTime=now - 3600, EndTime=now + 3600,
+            Period=7200, Statistics=list(statistics))["Datapoints"]
+        return {name: sum(point[name] for point in points) if name in ("Sum", "SampleCount") else max(point[name] for point in points)
+                for name in statistics} | {"Unit": points[0]["Unit"]}
+
+    assert statistics("Invocations", "Sum", "SampleCount") == {"Sum": 8.0, "SampleCount": 8.0, "Unit": "None"}
+    assert statistics("InvocationsPerInstance", "Sum")["Sum"] == 4.0
+    assert statistics("Invocation4XXErrors", "Sum", "SampleCount") == {"Sum": 2.0, "SampleCount": 8.0, "Unit": "None"}
+    assert statistics("Invocation5XXErrors", "Sum")["Sum"] == 0.0
+    latency = statistics("ModelLatency", "Minimum", "Maximum", "SampleCount")
+    assert latency["Unit"] == "Microseconds" and latency["SampleCount"] == 8.0 and 10 < latency["Minimum"] <= latency["Maximum"]
+    answer, = cloudwatch.get_metric_data(StartTime=now - 3600, EndTime=now + 3600, MetricDataQueries=[
+        {"Id": "m", "MetricStat": {"Metric": {"Namespace": "AWS/SageMaker", "MetricName": "Invocations", "Dimensions": dimensions},
+                                   "Period": 60, "Stat": "Sum"}}])["MetricDataResults"]
+    assert sum(answer["Values"]) == 8.0

@@ -3,19 +3,26 @@
 //!
 //! Promises: an event is taken in memory at once, so the channel does not fill while a disk is slow.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+mod last_minute;
+mod minutes;
 
-use sagebrush_types::limits::{INVOCATION_EVENTS, VARIANTS_WATCHED};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use sagebrush_metastore::{MetricDatum, MetricSeries};
+use sagebrush_types::limits::{INVOCATION_EVENTS, METRIC_SERIES, VARIANTS_WATCHED};
 use sagebrush_types::{EndpointName, Invocation};
 use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::ControlPlane;
 
+use last_minute::LastMinute;
+use minutes::Minutes;
+
 /// Milliseconds that scaling looks back.
 pub const MINUTE: i64 = 60_000;
-/// Milliseconds in one count of the last minute.
-const SLOT: i64 = 1_000;
 
 /// Region and name of an endpoint, and the name of a variant.
 pub type VariantName = (EndpointName, String);
@@ -24,36 +31,6 @@ pub type VariantName = (EndpointName, String);
 #[derive(Debug, Default)]
 pub struct Traffic {
     variants: Mutex<HashMap<VariantName, LastMinute>>,
-}
-
-/// Requests of the last minute in slots of a second, newest last.
-#[derive(Debug, Default)]
-struct LastMinute {
-    slots: VecDeque<(i64, u64)>,
-}
-
-impl LastMinute {
-    fn count(&mut self, at: i64) {
-        let slot = at.div_euclid(SLOT);
-        match self.slots.back_mut() {
-            // Clocks may step back; then the newest slot takes it.
-            Some((newest, count)) if *newest >= slot => *count += 1,
-            _ => self.slots.push_back((slot, 1)),
-        }
-        self.forget(at);
-    }
-
-    fn forget(&mut self, now: i64) {
-        let oldest = (now - MINUTE).div_euclid(SLOT);
-        while self.slots.front().is_some_and(|(slot, _)| *slot <= oldest) {
-            self.slots.pop_front();
-        }
-    }
-
-    fn sum(&self, now: i64) -> u64 {
-        let oldest = (now - MINUTE).div_euclid(SLOT);
-        self.slots.iter().filter(|(slot, _)| *slot > oldest).map(|(_, count)| count).sum()
-    }
 }
 
 impl Traffic {
@@ -82,31 +59,66 @@ impl Traffic {
 
 impl ControlPlane {
     /// Counts what the serving plane answers, until its end of the channel is gone or the server
-    /// ends.
-    pub fn watch_invocations(&self, mut inbox: mpsc::Receiver<Invocation>) {
+    /// ends. Metrics of a minute are written when it is over, and what is left at the end.
+    pub fn watch_invocations(&self, inbox: mpsc::Receiver<Invocation>) {
         let plane = self.clone();
-        self.shared.live.tasks.spawn(async move {
-            let mut events = Vec::new();
-            loop {
-                let taken = tokio::select! {
-                    taken = inbox.recv_many(&mut events, INVOCATION_EVENTS) => taken,
-                    () = plane.shared.live.closing.cancelled() => break,
-                };
-                if taken == 0 {
-                    break;
+        self.shared.live.tasks.spawn(async move { plane.count_invocations(inbox).await });
+    }
+
+    async fn count_invocations(&self, mut inbox: mpsc::Receiver<Invocation>) {
+        let mut events = Vec::new();
+        let mut minutes = Minutes::default();
+        let mut ticks = interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut closing = false;
+        loop {
+            tokio::select! {
+                taken = inbox.recv_many(&mut events, INVOCATION_EVENTS) => {
+                    if taken == 0 {
+                        break;
+                    }
+                    self.shared.traffic.count(&events);
+                    events.drain(..).for_each(|event| minutes.count(&event));
                 }
-                plane.shared.traffic.count(&events);
-                events.clear();
+                _ = ticks.tick() => {
+                    let (plane, metrics) = (self.clone(), minutes.take(Some(self.now())));
+                    // Beside the counting, which must not wait for a disk.
+                    if !metrics.is_empty() {
+                        self.shared.live.tasks.spawn(async move { plane.put_traffic(metrics).await });
+                    }
+                }
+                () = self.shared.live.closing.cancelled(), if !closing => {
+                    // What is in the channel is still taken; then there is nothing more.
+                    closing = true;
+                    inbox.close();
+                }
             }
-        });
+        }
+        self.put_traffic(minutes.take(None)).await;
+    }
+
+    async fn put_traffic(&self, metrics: HashMap<String, Vec<(MetricSeries, MetricDatum)>>) {
+        for (region, metrics) in metrics {
+            match self.store().put_metrics(&region, &metrics, METRIC_SERIES).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::warn!(
+                        region,
+                        "metrics of endpoints were lost: the region has {METRIC_SERIES} series"
+                    );
+                }
+                Err(error) => tracing::error!(region, %error, "metrics of endpoints were lost"),
+            }
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn event(at: i64) -> Invocation {
+    /// An event of the variant `v` of the endpoint `e`.
+    pub fn event(at: i64) -> Invocation {
         Invocation {
             endpoint: ("r".into(), "e".into()),
             variant: "v".into(),
