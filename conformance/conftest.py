@@ -116,7 +116,7 @@ def until(describe, states, seconds=120):
     deadline = time.monotonic() + seconds
     while True:
         description = describe()
-        status = next(description[key] for key in ("TrainingJobStatus", "ProcessingJobStatus", "EndpointStatus")
+        status = next(description[key] for key in ("TrainingJobStatus", "ProcessingJobStatus", "TransformJobStatus", "EndpointStatus")
                       if key in description)
         if status in states:
             return description

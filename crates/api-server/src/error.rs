@@ -12,15 +12,16 @@ pub fn of_failure(service: Service, failure: &Failure) -> ErrorShape {
     let (code, status) = match failure.kind {
         FailureKind::Invalid | FailureKind::Unsupported => (invalid_code(service), StatusCode::BAD_REQUEST),
         // Jobs have modelled errors; models, configurations and endpoints answer with the general one.
-        FailureKind::NotFound(Resource::TrainingJob | Resource::ProcessingJob) => {
+        FailureKind::NotFound(Resource::TrainingJob | Resource::ProcessingJob | Resource::TransformJob) => {
             ("ResourceNotFound", StatusCode::BAD_REQUEST)
         }
-        FailureKind::AlreadyExists(Resource::TrainingJob | Resource::ProcessingJob) => {
-            ("ResourceInUse", StatusCode::BAD_REQUEST)
-        }
+        FailureKind::AlreadyExists(
+            Resource::TrainingJob | Resource::ProcessingJob | Resource::TransformJob,
+        ) => ("ResourceInUse", StatusCode::BAD_REQUEST),
         FailureKind::NotFound(Resource::ScalableTarget) => {
             ("ObjectNotFoundException", StatusCode::BAD_REQUEST)
         }
+        FailureKind::InUse(_) => ("ResourceInUse", StatusCode::BAD_REQUEST),
         FailureKind::NotFound(_) | FailureKind::AlreadyExists(_) | FailureKind::WrongState(_) => {
             ("ValidationException", StatusCode::BAD_REQUEST)
         }

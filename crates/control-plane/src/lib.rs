@@ -23,6 +23,7 @@ mod scaling;
 mod tags;
 mod traffic;
 mod training_job;
+mod transform_job;
 mod workflow;
 
 use std::path::PathBuf;
@@ -105,7 +106,7 @@ impl ControlPlane {
 /// AWS's words for a resource that is not there.
 fn not_found(scope: &Scope, kind: Resource, name: &str) -> Failure {
     let message = match kind {
-        Resource::TrainingJob | Resource::ProcessingJob => {
+        Resource::TrainingJob | Resource::ProcessingJob | Resource::TransformJob => {
             format!("Requested resource not found: {} {name}.", kind.noun())
         }
         Resource::Model | Resource::EndpointConfig | Resource::Endpoint | Resource::ScalableTarget => {

@@ -19,6 +19,8 @@ pub enum FailureKind {
     AlreadyExists(Resource),
     /// The resource exists, but its state does not allow the operation.
     WrongState(Resource),
+    /// The resource is at work and cannot be deleted yet.
+    InUse(Resource),
     /// The named log group or log stream does not exist.
     NoSuchLog,
     /// A log group or log stream of that name exists already.
@@ -83,6 +85,7 @@ impl Failure {
             | FailureKind::LogExists
             | FailureKind::AlreadyExists(_)
             | FailureKind::WrongState(_)
+            | FailureKind::InUse(_)
             | FailureKind::LimitExceeded
             | FailureKind::Unsupported
             | FailureKind::Denied => false,

@@ -58,6 +58,60 @@ pub const JOBS_AT_ONCE: usize = 4;
 /// ResourceLimitExceeded.
 pub const JOBS_OPEN: usize = 1000;
 
+/// Payload of one request of a transform job: AWS's documented 100 MB.
+pub const TRANSFORM_PAYLOAD_MB: usize = 100;
+
+/// Payload of a transform job's requests when neither request nor model server says: AWS's 6 MB.
+pub const TRANSFORM_PAYLOAD_DEFAULT_MB: usize = 6;
+
+/// Requests of a transform job in flight per model server. More only wait inside the server, and
+/// each may hold a payload and an answer in memory.
+pub const TRANSFORM_CONCURRENT: usize = 64;
+
+/// One answer of a model server to a transform job: as large as the largest payload.
+pub const TRANSFORM_ANSWER_BYTES: usize = TRANSFORM_PAYLOAD_MB << 20;
+
+/// Objects of a transform job that are worked on at once: enough to keep every server busy with
+/// small objects; each has its input and output on disk.
+pub const TRANSFORM_OBJECTS_AT_ONCE: usize = 32;
+
+/// Objects of a transform job that may fail before the rest is left undone: by then the cause is
+/// the model or the request, and every further object would take its retries for nothing.
+pub const TRANSFORM_FAILED_OBJECTS: usize = 100;
+
+/// Bytes of a manifest: AWS's documented 1 GiB is far more than a list of keys needs; 64 MiB hold
+/// about a million keys, the most that a prefix may name here.
+pub const MANIFEST_BYTES: u64 = 64 << 20;
+
+/// Time a model server may take to answer one request of a transform job: AWS's default.
+pub const TRANSFORM_INVOKE_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Times a request of a transform job is sent again: AWS's default, which is also its maximum.
+pub const TRANSFORM_RETRIES: u32 = 3;
+
+/// Payload of an asynchronous invocation and its answer: AWS's documented 1 GB.
+pub const ASYNC_PAYLOAD_BYTES: usize = 1 << 30;
+
+/// Payload that comes within InvokeEndpointAsync: AWS's documented 128,000 bytes.
+pub const ASYNC_BODY_BYTES: usize = 128_000;
+
+/// Asynchronous invocations that wait for one endpoint. A row is about 1 KiB, so a full queue of
+/// requests without a payload of their own takes 10 MiB; with payloads 1.3 GB of disk.
+pub const ASYNC_QUEUE: usize = 10_000;
+
+/// Time an asynchronous invocation may wait: AWS's default of 6 hours.
+pub const ASYNC_TTL: Duration = Duration::from_secs(21_600);
+
+/// Time a model server may take for an asynchronous invocation: AWS's default of 15 minutes.
+pub const ASYNC_INVOKE_TIMEOUT: Duration = Duration::from_secs(900);
+
+/// Asynchronous invocations in flight per model server when the endpoint does not say.
+pub const ASYNC_CONCURRENT: usize = 4;
+
+/// Times an asynchronous invocation is sent when the connection breaks: a payload that ends its
+/// model server must not end it for ever.
+pub const ASYNC_TRIES: u32 = 3;
+
 /// Endpoints that may be up or on their way before CreateEndpoint answers ResourceLimitExceeded. Each
 /// is at least one process with a whole model in memory.
 pub const ENDPOINTS_OPEN: usize = 64;

@@ -7,6 +7,8 @@ pub enum Resource {
     TrainingJob,
     /// A processing job.
     ProcessingJob,
+    /// A batch transform job.
+    TransformJob,
     /// A model: container image, artifact and environment.
     Model,
     /// An endpoint configuration: production variants.
@@ -19,10 +21,11 @@ pub enum Resource {
 
 impl Resource {
     /// Every kind, in the order of the workflow.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ProcessingJob,
         Self::TrainingJob,
         Self::Model,
+        Self::TransformJob,
         Self::EndpointConfig,
         Self::Endpoint,
         Self::ScalableTarget,
@@ -33,6 +36,7 @@ impl Resource {
         match self {
             Self::TrainingJob => "training-job",
             Self::ProcessingJob => "processing-job",
+            Self::TransformJob => "transform-job",
             Self::Model => "model",
             Self::EndpointConfig => "endpoint-config",
             Self::Endpoint => "endpoint",
@@ -45,6 +49,7 @@ impl Resource {
         match self {
             Self::TrainingJob => "training job",
             Self::ProcessingJob => "processing job",
+            Self::TransformJob => "transform job",
             Self::Model => "model",
             Self::EndpointConfig => "endpoint configuration",
             Self::Endpoint => "endpoint",

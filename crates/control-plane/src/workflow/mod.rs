@@ -84,6 +84,15 @@ impl Live {
         self.signals().get(key).is_some_and(|signal| signal.send(Signal::Stop).is_ok())
     }
 
+    /// Completes when no workflow of that key runs here.
+    pub async fn left(&self, key: &Key) {
+        let signal = self.signals().get(key).map(watch::Sender::subscribe);
+        // Leaving drops the sender, which is the only end of the signal's changes.
+        if let Some(mut signal) = signal {
+            while signal.changed().await.is_ok() {}
+        }
+    }
+
     /// Tells every workflow to end because the server does.
     pub fn shut_down(&self) {
         self.closing.cancel();
