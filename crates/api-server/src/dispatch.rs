@@ -63,6 +63,7 @@ impl ApiServer {
         let id = Uuid::new_v4().to_string();
         let (service, protocol, operation) = match target {
             Target::S3 | Target::Invoke(_) | Target::InvokeStream(_) => return self.s3.handle(request).await,
+            Target::InvokeAsync(endpoint) => return self.invoke_async(&endpoint, request).await,
             Target::Json { service, operation } => (service, Protocol::of(service), operation),
             Target::Cbor { service, operation } => (service, Protocol::Cbor, operation),
             // The operation stands in the form.
@@ -120,7 +121,7 @@ impl ApiServer {
 
     /// Reads the body within its bound and proves who sent it. Nothing is read for a sender whose key
     /// is not known.
-    async fn verified(
+    pub(crate) async fn verified(
         &self,
         service: Service,
         protocol: Protocol,

@@ -47,11 +47,8 @@ const fn invalid_code(service: Service) -> &'static str {
     match service {
         Service::Logs => "InvalidParameterException",
         Service::CloudWatch => "InvalidParameterValueException",
-        Service::SageMaker
-        | Service::SageMakerRuntime
-        | Service::AutoScaling
-        | Service::Sts
-        | Service::S3 => "ValidationException",
+        Service::SageMakerRuntime => "ValidationError",
+        Service::SageMaker | Service::AutoScaling | Service::Sts | Service::S3 => "ValidationException",
     }
 }
 

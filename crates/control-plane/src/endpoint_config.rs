@@ -6,6 +6,7 @@ use sagebrush_types::{Failure, Outcome, Resource, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::async_inference::AsyncInferenceConfig;
 use crate::data_capture::DataCaptureConfig;
 use crate::document::{default_member, pick, seconds};
 use crate::page::ListShape;
@@ -18,6 +19,7 @@ struct CreateEndpointConfig {
     endpoint_config_name: String,
     production_variants: Vec<ProductionVariant>,
     data_capture_config: Option<DataCaptureConfig>,
+    async_inference_config: Option<AsyncInferenceConfig>,
     #[serde(default)]
     tags: Vec<RequestTag>,
     #[serde(default, rename = "ExecutionRoleArn")]
@@ -83,10 +85,19 @@ impl ControlPlane {
         if let Some(capture) = &request.data_capture_config {
             capture.check()?;
         }
+        if let Some(config) = &request.async_inference_config {
+            config.check(request.production_variants.len())?;
+        }
         let name = &request.endpoint_config_name;
         let now = self.now();
         let arn = scope.arn(Resource::EndpointConfig, name);
-        let members = ["EndpointConfigName", "ProductionVariants", "ExecutionRoleArn", "DataCaptureConfig"];
+        let members = [
+            "EndpointConfigName",
+            "ProductionVariants",
+            "ExecutionRoleArn",
+            "DataCaptureConfig",
+            "AsyncInferenceConfig",
+        ];
         let mut kept = pick(document, &members);
         kept["EndpointConfigArn"] = json!(arn);
         kept["CreationTime"] = seconds(now);

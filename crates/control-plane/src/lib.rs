@@ -6,6 +6,7 @@
 //! terminal state with a reason, also when the server is killed in the middle; no status changes
 //! except along the legal transitions. Never: HTTP, wire formats, SQL, algorithms.
 
+mod async_inference;
 mod built_in;
 mod data_capture;
 mod document;
@@ -64,6 +65,7 @@ struct Shared {
     live: workflow::Live,
     routes: watch::Sender<Arc<RouteTable>>,
     traffic: traffic::Traffic,
+    workers: async_inference::Workers,
 }
 
 impl ControlPlane {
@@ -72,7 +74,9 @@ impl ControlPlane {
         let (routes, _) = watch::channel(Arc::default());
         let live = workflow::Live::new();
         let traffic = traffic::Traffic::default();
-        Self { shared: Arc::new(Shared { store, objects, clock, settings, live, routes, traffic }) }
+        let workers = async_inference::Workers::new();
+        let shared = Shared { store, objects, clock, settings, live, routes, traffic, workers };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The route table, now and whenever it changes.

@@ -44,7 +44,7 @@ impl ControlPlane {
                 Resource::Model | Resource::EndpointConfig | Resource::ScalableTarget => {}
             }
         }
-        Ok(())
+        self.resume_invocations().await
     }
 }
 

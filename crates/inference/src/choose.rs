@@ -97,7 +97,7 @@ mod tests {
             .iter()
             .map(|(name, weight)| VariantRoute { name: (*name).into(), weight: *weight, servers: vec![] })
             .collect();
-        EndpointRoute { variants, capture: None }
+        EndpointRoute { variants, capture: None, asynchronous: false }
     }
 
     #[test]

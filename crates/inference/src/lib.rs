@@ -151,6 +151,9 @@ impl Inference {
         tried: &[ServerRoute],
     ) -> Result<(InFlight, ServerRoute, Observed), ErrorShape> {
         let route = self.route(&call.region, call.endpoint)?;
+        if route.asynchronous {
+            return Err(refuse::asynchronous(call.endpoint));
+        }
         let variant = choose::variant(&route, target)?;
         let observed = self.events.begin(&self.clock, call, &route, variant);
         match choose::server(variant, tried) {

@@ -21,6 +21,13 @@ pub fn no_endpoint(endpoint: &str, account: &str) -> ErrorShape {
     invalid(format!("Endpoint {endpoint} of account {account} not found."))
 }
 
+/// An endpoint that answers through its queue alone.
+pub fn asynchronous(endpoint: &str) -> ErrorShape {
+    invalid(format!(
+        "Endpoint {endpoint} is asynchronous: it has an AsyncInferenceConfig. Use InvokeEndpointAsync."
+    ))
+}
+
 /// A body over its bound.
 pub fn too_large() -> ErrorShape {
     ErrorShape::new(

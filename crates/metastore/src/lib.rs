@@ -9,6 +9,7 @@ mod change;
 mod listing;
 mod log;
 mod metric;
+mod queue;
 mod record;
 mod schema;
 mod tag;
@@ -20,6 +21,7 @@ pub use metric::{
     Measured, MetricDatum, MetricFilter, MetricPeriod, MetricPoint, MetricSample, MetricSeries, Periods,
     SERIES_POINTS,
 };
+pub use queue::{NewInvocation, QueuedInvocation};
 pub use record::{Key, NewRecord, Record, Tag};
 pub use workflow::{OpenWorkflow, WorkflowChange};
 

@@ -5,7 +5,7 @@ use sqlx::SqlitePool;
 use crate::{MetastoreError, Result};
 
 /// The steps so far; a file of version n has taken the first n.
-const STEPS: &[&str] = &[FIRST, LOGS_AND_METRICS];
+const STEPS: &[&str] = &[FIRST, LOGS_AND_METRICS, QUEUED_INVOCATIONS];
 
 /// Log groups of their own, events by time, and metric points that stand for many values.
 const LOGS_AND_METRICS: &str = "CREATE TABLE log_groups (
@@ -24,6 +24,16 @@ const LOGS_AND_METRICS: &str = "CREATE TABLE log_groups (
     ALTER TABLE metric_points ADD COLUMN maximum REAL;
     ALTER TABLE metric_points ADD COLUMN samples TEXT;
     ALTER TABLE metric_points ADD COLUMN unit TEXT NOT NULL DEFAULT 'None';";
+
+/// The queue of asynchronous invocations.
+const QUEUED_INVOCATIONS: &str = "CREATE TABLE queued_invocations (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        region   TEXT NOT NULL,
+        endpoint TEXT NOT NULL,
+        document TEXT NOT NULL,
+        body     BLOB
+    );
+    CREATE INDEX queued_invocations_endpoint ON queued_invocations (region, endpoint, sequence);";
 
 const FIRST: &str = "CREATE TABLE records (
         kind     TEXT NOT NULL,

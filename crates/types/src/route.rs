@@ -24,6 +24,8 @@ pub struct EndpointRoute {
     pub variants: Vec<VariantRoute>,
     /// What is kept of requests and answers.
     pub capture: Option<Arc<CaptureRoute>>,
+    /// Does it answer through its queue alone, and not in real time?
+    pub asynchronous: bool,
 }
 
 /// What is kept of an endpoint's requests and answers, and where.

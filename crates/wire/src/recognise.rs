@@ -72,6 +72,8 @@ pub enum Target {
     Invoke(String),
     /// `POST /endpoints/{name}/invocations-response-stream`: the endpoint's name, decoded.
     InvokeStream(String),
+    /// `POST /endpoints/{name}/async-invocations`: the endpoint's name, decoded.
+    InvokeAsync(String),
     /// A service that is not known here.
     Unknown {
         /// What was asked for, in words.
@@ -111,6 +113,9 @@ pub fn recognise(parts: &Parts, scope_service: Option<&str>) -> Target {
     }
     if let Some(name) = invoked_endpoint(parts.uri.path(), "/invocations-response-stream") {
         return Target::InvokeStream(name);
+    }
+    if let Some(name) = invoked_endpoint(parts.uri.path(), "/async-invocations") {
+        return Target::InvokeAsync(name);
     }
     match scope_service {
         Some("sts") => Target::Query(Service::Sts),
@@ -204,6 +209,8 @@ mod tests {
         let request = parts("POST", "/endpoints/a/invocations", None);
         assert_eq!(recognise(&request, Some("s3")), Target::S3);
         assert_eq!(recognise(&request, Some("sagemaker")), Target::Invoke("a".into()));
+        let request = parts("POST", "/endpoints/a%2Db/async-invocations", None);
+        assert_eq!(recognise(&request, Some("sagemaker")), Target::InvokeAsync("a-b".into()));
         let request = parts("POST", "/endpoints/a/invocations-response-stream", None);
         assert_eq!(recognise(&request, Some("sagemaker")), Target::InvokeStream("a".into()));
     }

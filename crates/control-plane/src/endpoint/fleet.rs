@@ -32,6 +32,8 @@ pub struct Fleet {
     pub generation: u64,
     /// What is kept of its requests and answers.
     pub capture: Option<Arc<CaptureRoute>>,
+    /// Does it answer through its queue alone?
+    pub asynchronous: bool,
     variants: Vec<VariantFleet>,
 }
 
@@ -55,12 +57,13 @@ impl Fleet {
         generation: u64,
         models: Vec<(PlannedVariant, PreparedModel)>,
         capture: Option<CaptureRoute>,
+        asynchronous: bool,
     ) -> Self {
         let variants = models
             .into_iter()
             .map(|(plan, model)| VariantFleet { plan, model, members: Vec::new(), next_instance: 0 })
             .collect();
-        Self { generation, capture: capture.map(Arc::new), variants }
+        Self { generation, capture: capture.map(Arc::new), asynchronous, variants }
     }
 
     /// Takes over the numbers and weights of `plans`, by name.

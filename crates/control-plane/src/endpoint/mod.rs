@@ -24,7 +24,8 @@ use crate::{ControlPlane, data_capture, failure, request};
 
 pub use deploy::resume;
 
-use plan::{CONFIG, CONTAINERS};
+pub use plan::CONFIG;
+use plan::CONTAINERS;
 
 /// The steps of an endpoint's workflow. Being deployed for the first time.
 const DEPLOY: &str = "deploy";
@@ -116,6 +117,10 @@ impl ControlPlane {
         }
         if let Some(capture) = data_capture::of_config(&document[CONFIG])? {
             document["DataCaptureConfig"] = capture.summary();
+        }
+        let asynchronous = document[CONFIG]["AsyncInferenceConfig"].take();
+        if !asynchronous.is_null() {
+            document["AsyncInferenceConfig"] = asynchronous;
         }
         if let Some(members) = document.as_object_mut() {
             members.retain(|name, _| !name.starts_with('_'));

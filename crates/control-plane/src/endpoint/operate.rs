@@ -24,6 +24,7 @@ use super::prepare::{PreparedModel, prepare};
 use super::record::{self, Written};
 use super::rollout::{Rollout, Step, at_least};
 use super::server::ServerReport;
+use crate::async_inference::AsyncInferenceConfig;
 use crate::workflow::{Signal, told_to_end};
 use crate::{ControlPlane, data_capture, reconcile};
 
@@ -85,7 +86,7 @@ impl Operator {
             inbox,
             keepers,
             generation: 0,
-            current: Fleet::new(0, Vec::new(), None),
+            current: Fleet::new(0, Vec::new(), None, false),
             next: None,
             shift: 0.0,
             open: false,
@@ -243,6 +244,7 @@ impl Operator {
     /// A fleet of a new version, whose models are on disk and whose servers are not started yet.
     async fn fleet(&mut self, version: &Value) -> Result<Fleet, Halt> {
         let variants = plan::variants(version)?;
+        let asynchronous = AsyncInferenceConfig::of(&version[plan::CONFIG])?.is_some();
         let capture = data_capture::of_config(&version[plan::CONFIG])?.and_then(|capture| capture.route());
         self.generation += 1;
         let (plane, folder) = (self.plane.clone(), self.folder(self.generation));
@@ -257,7 +259,7 @@ impl Operator {
             })
             .await?;
         match prepared {
-            Ok(models) => Ok(Fleet::new(self.generation, models, capture)),
+            Ok(models) => Ok(Fleet::new(self.generation, models, capture, asynchronous)),
             Err(failure) => {
                 reconcile::clear_folder(&self.folder(self.generation))?;
                 Err(failure.into())
@@ -364,7 +366,7 @@ impl Operator {
             .collect();
         let served = self.next.as_ref().filter(|_| self.shift >= 1.0).unwrap_or(&self.current);
         let capture = served.capture.clone();
-        self.plane.route(&self.key, EndpointRoute { variants, capture });
+        self.plane.route(&self.key, EndpointRoute { variants, capture, asynchronous: served.asynchronous });
     }
 }
 

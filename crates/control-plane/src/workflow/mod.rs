@@ -132,6 +132,7 @@ impl ControlPlane {
     /// Ends every workflow of this process: running jobs fail with a reason, model servers are
     /// stopped and come back at the next start. Returns when all have ended.
     pub async fn shut_down(&self) {
+        self.shared.workers.close();
         self.shared.live.shut_down();
         self.shared.live.tasks.close();
         self.shared.live.tasks.wait().await;
