@@ -20,6 +20,7 @@ pub fn enter(record: &mut Record, status: EndpointStatus, now: i64) -> Outcome<(
     record.status = status.as_str().to_owned();
     record.document["EndpointStatus"] = json!(status.as_str());
     record.document["LastModifiedTime"] = seconds(now);
+    record.modified = now;
     Ok(())
 }
 

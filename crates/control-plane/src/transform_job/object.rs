@@ -171,10 +171,11 @@ impl Work {
     }
 
     /// Sends a payload, again when that may help.
-    async fn send(&self, batch: Batch, seat: OwnedSemaphorePermit) -> Answered {
+    async fn send(&self, mut batch: Batch, seat: OwnedSemaphorePermit) -> Answered {
         let body = match &self.processing {
             Some(processing) => processing.request(&batch).map_err(Trouble::Object)?,
-            None => batch.body.clone(),
+            // Nobody reads the records again.
+            None => std::mem::take(&mut batch.body),
         };
         let invocation = Invocation {
             content_type: self.content_type.clone(),

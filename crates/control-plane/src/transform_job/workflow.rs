@@ -162,20 +162,20 @@ impl Job for CreateTransformJob {
     }
 
     fn note(record: &mut Record, moment: Moment, _metrics: &MetricReader, now: i64) -> Outcome<()> {
-        let member = match moment {
-            Moment::Running => "TransformStartTime",
-            Moment::Ran => "TransformEndTime",
-            Moment::Staging | Moment::Storing => return Ok(()),
-        };
-        record.document[member] = seconds(now);
-        record.document["LastModifiedTime"] = seconds(now);
-        record.modified = now;
+        if moment == Moment::Running {
+            record.document["TransformStartTime"] = seconds(now);
+            record.document["LastModifiedTime"] = seconds(now);
+            record.modified = now;
+        }
         Ok(())
     }
 
     fn enter(record: &mut Record, status: JobStatus, _end: Option<End>, now: i64) -> Outcome<()> {
         set_status(record, status)?;
         record.document["TransformJobStatus"] = json!(status.as_str());
+        if status.is_terminal() {
+            record.document["TransformEndTime"] = seconds(now);
+        }
         record.document["LastModifiedTime"] = seconds(now);
         record.modified = now;
         Ok(())
