@@ -13,6 +13,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
+import ratings
+
 BINARY = os.environ.get("SAGEBRUSH", "sagebrush")
 ROLE = "arn:aws:iam::123456789012:role/conformance"
 
@@ -98,12 +100,23 @@ def s3_bucket(endpoint):
     return bucket
 
 
+@pytest.fixture(scope="session")
+def trained(endpoint):
+    """A trained model: its artifact and its test records."""
+    s3, sagemaker = endpoint.client("s3"), endpoint.client("sagemaker")
+    s3.create_bucket(Bucket="endpoint-tests")
+    parts = ratings.upload(s3, "endpoint-tests")
+    sagemaker.create_training_job(**ratings.training_job("endpoint-tests", "endpoint-tests", epochs=5))
+    job = until(lambda: sagemaker.describe_training_job(TrainingJobName="endpoint-tests"), ("Completed", "Failed"))
+    return job["ModelArtifacts"]["S3ModelArtifacts"], job["FinalMetricDataList"], parts["test"]
+
+
 def until(describe, states, seconds=120):
     """Polls until the described status is one of `states`; returns the description."""
     deadline = time.monotonic() + seconds
     while True:
         description = describe()
-        status = next(description[key] for key in ("TrainingJobStatus", "ProcessingJobStatus", "EndpointStatus")
+        status = next(description[key] for key in ("TrainingJobStatus", "ProcessingJobStatus", "TransformJobStatus", "EndpointStatus")
                       if key in description)
         if status in states:
             return description

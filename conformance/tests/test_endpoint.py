@@ -13,15 +13,7 @@ import ratings
 from conftest import ROLE, until
 
 
-@pytest.fixture(scope="module")
-def trained(endpoint):
-    """A trained model: its artifact and its test records."""
-    s3, sagemaker = endpoint.client("s3"), endpoint.client("sagemaker")
-    s3.create_bucket(Bucket="endpoint-tests")
-    parts = ratings.upload(s3, "endpoint-tests")
-    sagemaker.create_training_job(**ratings.training_job("endpoint-tests", "endpoint-tests", epochs=5))
-    job = until(lambda: sagemaker.describe_training_job(TrainingJobName="endpoint-tests"), ("Completed", "Failed"))
-    return job["ModelArtifacts"]["S3ModelArtifacts"], job["FinalMetricDataList"], parts["test"]
+PAIR = '{"instances":[{"in0":[1],"in1":[1]}]}'
 
 
 def deploy(sagemaker, name, artifact, variants=({"VariantName": "AllTraffic"},)):

@@ -101,7 +101,30 @@ def test_errors_of_the_request(sagemaker, s3_bucket, name):
         sagemaker.create_processing_job(**request)
     assert "ProcessingInputs[0].S3Input.LocalPath" in error.value.response["Error"]["Message"]
     with pytest.raises(ClientError) as error:
-        sagemaker.create_processing_job(**processing_job(name, s3_bucket, ExperimentConfig={"ExperimentName": "e"}))
-    assert "'ExperimentConfig' is not supported" in error.value.response["Error"]["Message"]
+        sagemaker.create_processing_job(**processing_job(name, s3_bucket, NetworkConfig={
+            "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}))
+    assert "'NetworkConfig.VpcConfig' is not supported" in error.value.response["Error"]["Message"]
     with pytest.raises(sagemaker.exceptions.ResourceNotFound):
         sagemaker.describe_processing_job(ProcessingJobName=name)
+
+
+def test_a_job_over_is_listed_with_its_reason_and_deleted(endpoint, sagemaker, s3_bucket, name, data):
+    data("SELECT 1")
+    request = processing_job(name, s3_bucket, ExperimentConfig={"ExperimentName": "e", "TrialComponentDisplayName": "c"})
+    sagemaker.create_processing_job(**request)
+    sagemaker.get_waiter("processing_job_completed_or_stopped").wait(
+        ProcessingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    job = sagemaker.describe_processing_job(ProcessingJobName=name)
+    assert job["ExperimentConfig"] == {"ExperimentName": "e", "TrialComponentDisplayName": "c"}
+    data("SELECT nonsense")
+    failed = run(sagemaker, processing_job(name + "-2", s3_bucket))
+    listed = sagemaker.list_processing_jobs(NameContains=name, SortBy="Status", SortOrder="Ascending")["ProcessingJobSummaries"]
+    assert [(entry["ProcessingJobName"], entry.get("FailureReason")) for entry in listed] == \
+        [(name, None), (name + "-2", failed["FailureReason"])]
+    sagemaker.delete_processing_job(ProcessingJobName=name)
+    for call in (sagemaker.describe_processing_job, sagemaker.delete_processing_job):
+        with pytest.raises(ClientError) as error:
+            call(ProcessingJobName=name)
+        assert error.value.response["Error"]["Code"] == "ResourceNotFound"
+    data("SELECT 1")
+    assert run(sagemaker, request)["ProcessingJobStatus"] == "Completed"

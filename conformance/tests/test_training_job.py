@@ -85,6 +85,81 @@ def test_lists_filter_sort_and_page(sagemaker, endpoint, s3_bucket, name):
     assert sagemaker.list_training_jobs(NameContains=name, StatusEquals="Failed")["TrainingJobSummaries"] == []
 
 
+def test_pages_are_stable_while_jobs_come(sagemaker, endpoint, s3_bucket, name):
+    ratings.upload(endpoint.client("s3"), s3_bucket)
+    create = lambda job: sagemaker.create_training_job(**ratings.training_job(f"{name}-{job}", s3_bucket, epochs=1))
+    for job in range(4):
+        create(job)
+    first = sagemaker.list_training_jobs(NameContains=name, SortBy="CreationTime", SortOrder="Descending", MaxResults=2)
+    create(4)
+    second = sagemaker.list_training_jobs(NameContains=name, SortBy="CreationTime", SortOrder="Descending", MaxResults=9,
+                                          NextToken=first["NextToken"])
+    seen = [job["TrainingJobName"] for page in (first, second) for job in page["TrainingJobSummaries"]]
+    assert seen == [f"{name}-{job}" for job in (3, 2, 1, 0)] and "NextToken" not in second
+    times = [job["CreationTime"] for job in first["TrainingJobSummaries"]]
+    listed = lambda **filters: [job["TrainingJobName"] for job in sagemaker.list_training_jobs(
+        NameContains=name, SortOrder="Ascending", **filters)["TrainingJobSummaries"]]
+    assert listed(CreationTimeBefore=times[0], CreationTimeAfter=times[1]) == []
+    assert listed(CreationTimeAfter=times[1]) == [f"{name}-3", f"{name}-4"]
+    assert listed(CreationTimeBefore=times[1]) == [f"{name}-0", f"{name}-1"]
+    ended = [run_to_end(sagemaker, f"{name}-{job}") for job in range(5)]
+    last = max(job["LastModifiedTime"] for job in ended)
+    assert listed(LastModifiedTimeAfter=last) == []
+    assert len(listed(LastModifiedTimeBefore=last.timestamp() + 1, StatusEquals="Completed")) == 5
+    # No job here has a warm pool or a training plan, so none matches.
+    assert listed(WarmPoolStatusEquals="Available") == []
+    plan = "arn:aws:sagemaker:us-east-1:123456789012:training-plan/a"
+    assert listed(TrainingPlanArnEquals=plan) == []
+    code, message = code_and_message(lambda: sagemaker.list_training_jobs(NextToken="strange"))
+    assert code == "ValidationException" and "NextToken" in message
+
+
+def run_to_end(sagemaker, name):
+    return until(lambda: sagemaker.describe_training_job(TrainingJobName=name), ("Completed", "Failed", "Stopped"))
+
+
+def test_a_job_over_is_deleted_and_its_name_free(sagemaker, endpoint, s3_bucket, name):
+    s3 = endpoint.client("s3")
+    ratings.upload(s3, s3_bucket)
+    request = ratings.training_job(name, s3_bucket, epochs=1)
+    experiment = {"ExperimentName": "e", "TrialName": "t", "TrialComponentDisplayName": "c", "RunName": "r"}
+    arn = sagemaker.create_training_job(**request, ExperimentConfig=experiment, Tags=[{"Key": "a", "Value": "b"}])["TrainingJobArn"]
+    sagemaker.get_waiter("training_job_completed_or_stopped").wait(
+        TrainingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    job = sagemaker.describe_training_job(TrainingJobName=name)
+    assert job["ExperimentConfig"] == experiment
+    for _ in range(3):
+        sagemaker.delete_training_job(TrainingJobName=name)
+        for call in (sagemaker.describe_training_job, sagemaker.delete_training_job):
+            code, message = code_and_message(lambda: call(TrainingJobName=name))
+            assert code == "ResourceNotFound" and name in message
+        code, _ = code_and_message(lambda: sagemaker.list_tags(ResourceArn=arn))
+        assert code == "ValidationException"
+        # What it stored stays.
+        s3.head_object(Bucket=s3_bucket, Key=job["ModelArtifacts"]["S3ModelArtifacts"].split("/", 3)[3])
+        again = run(sagemaker, request)
+        assert again["TrainingJobStatus"] == "Completed" and "ExperimentConfig" not in again
+
+
+def test_a_running_job_is_updated_and_not_deleted(sagemaker, endpoint, s3_bucket, name):
+    ratings.upload(endpoint.client("s3"), s3_bucket)
+    sagemaker.create_training_job(**ratings.long_training_job(name, s3_bucket))
+    code, message = code_and_message(lambda: sagemaker.delete_training_job(TrainingJobName=name))
+    assert code == "ResourceInUse" and "InProgress" in message
+    arn = sagemaker.update_training_job(TrainingJobName=name, ProfilerConfig={"DisableProfiler": True})["TrainingJobArn"]
+    job = sagemaker.describe_training_job(TrainingJobName=name)
+    assert (job["TrainingJobArn"], job["ProfilerConfig"], job["ProfilingStatus"]) == (arn, {"DisableProfiler": True}, "Disabled")
+    for change in ({"ResourceConfig": {"KeepAlivePeriodInSeconds": 60}}, {"RemoteDebugConfig": {"EnableRemoteDebug": True}},
+                   {"ProfilerConfig": {"ProfilingParameters": {"a": "b"}}}):
+        code, message = code_and_message(lambda: sagemaker.update_training_job(TrainingJobName=name, **change))
+        assert code == "ValidationException" and next(iter(change)) in message
+    sagemaker.stop_training_job(TrainingJobName=name)
+    run_to_end(sagemaker, name)
+    code, message = code_and_message(lambda: sagemaker.update_training_job(TrainingJobName=name))
+    assert code == "ValidationException" and "Stopped" in message
+    sagemaker.delete_training_job(TrainingJobName=name)
+
+
 def test_a_job_can_be_stopped(sagemaker, endpoint, s3_bucket, name):
     ratings.upload(endpoint.client("s3"), s3_bucket)
     request = ratings.long_training_job(name, s3_bucket)

@@ -131,10 +131,18 @@ fn facts(service: &str, model: &Value, real: &BTreeSet<String>) -> Result<Value>
     let refused: BTreeSet<&String> = operations.keys().filter(|name| !real.contains(*name)).collect();
     let kept: BTreeMap<&String, Value> =
         reached.iter().filter_map(|name| shapes.get(name).map(|shape| (name, shape_facts(shape)))).collect();
+    // The query protocol has codes of its own for some errors.
+    let codes: BTreeMap<&String, &Value> = shapes
+        .iter()
+        .map(|(name, shape)| (name, &shape["error"]["code"]))
+        .filter(|(name, code)| code.as_str().is_some_and(|code| code != *name))
+        .collect();
     Ok(json!({
         "service": service,
         "version": model["metadata"]["apiVersion"],
         "targetPrefix": model["metadata"]["targetPrefix"],
+        "namespace": model["metadata"]["xmlNamespace"].as_str().unwrap_or_default(),
+        "queryCodes": codes,
         "operations": served,
         "refused": refused,
         "shapes": kept,

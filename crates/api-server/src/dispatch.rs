@@ -1,5 +1,6 @@
 //! One request from bytes to bytes: recognise, read, verify, decode, validate, carry out, encode.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -7,19 +8,20 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use sagebrush_auth::{AuthFailure, Caller, KeyRing, Signed, sha256_hex};
 use sagebrush_control_plane::ControlPlane;
 use sagebrush_types::limits::{CLOCK_SKEW, CONTROL_BODY_BYTES};
 use sagebrush_types::{Failure, Scope};
 use sagebrush_wire::{
-    ErrorShape, Protocol, Service, Target, decode_form, encode_query_answer, model, violations_message,
+    ErrorShape, Model, Protocol, Service, Target, decode_cbor, decode_form, model, violations_message,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::body::{self, BodyFailure};
+use crate::body;
 use crate::error;
 use crate::operations::{Call, call};
 use crate::s3::S3FrontDoor;
@@ -58,70 +60,79 @@ impl ApiServer {
     }
 
     async fn answer(&self, target: Target, request: Request) -> Response {
-        match target {
-            Target::S3 | Target::Invoke(_) => self.s3.handle(request).await,
-            Target::Json { service, operation } => {
-                let id = Uuid::new_v4().to_string();
-                let answer = self.json(service, &operation, request).await;
-                respond(answer, Protocol::of(service), &operation, &id)
-            }
-            Target::Query(service) => {
-                let id = Uuid::new_v4().to_string();
-                let answer = self.query(service, request).await;
-                let (operation, answer) = match answer {
-                    Ok((operation, answer)) => (operation, Ok(answer)),
-                    Err(error) => (String::new(), Err(error)),
-                };
-                respond(answer, Protocol::Query, &operation, &id)
-            }
-            Target::Unknown(name) => {
-                let id = Uuid::new_v4().to_string();
+        let id = Uuid::new_v4().to_string();
+        let (service, protocol, operation) = match target {
+            Target::S3 | Target::Invoke(_) | Target::InvokeStream(_) => return self.s3.handle(request).await,
+            Target::InvokeAsync(endpoint) => return self.invoke_async(&endpoint, request).await,
+            Target::Json { service, operation } => (service, Protocol::of(service), operation),
+            Target::Cbor { service, operation } => (service, Protocol::Cbor, operation),
+            // The operation stands in the form.
+            Target::Query(service) => (service, Protocol::Query, String::new()),
+            Target::Unknown { name, protocol } => {
                 let error = error::unknown_operation(&name, false);
-                respond(Err(error), Protocol::Json("1.1"), &name, &id)
+                return finish(error.response(protocol, &id).map(Body::from), protocol, &id);
             }
-        }
-    }
-
-    async fn json(&self, service: Service, operation: &str, request: Request) -> Result<Value, ErrorShape> {
-        let (caller, body) = self.verified(service, request).await?;
-        let document = if body.is_empty() {
-            json!({})
-        } else {
-            serde_json::from_slice(&body).map_err(|error| {
-                ErrorShape::new(
-                    "SerializationException",
-                    StatusCode::BAD_REQUEST,
-                    format!("The request body is not valid JSON: {error}"),
-                )
-            })?
         };
-        self.carry_out(&caller, Asked { service, operation: operation.to_owned(), document }).await
+        let mut asked = Asked { service, operation, document: Value::Null };
+        let answer = match self.read(protocol, &mut asked, request).await {
+            Ok(caller) => self.carry_out(&caller, &asked).await,
+            Err(error) => Err(error),
+        };
+        let response = match (answer, model(service)) {
+            (Ok(answer), Some(model)) => encode(model, protocol, &asked.operation, &answer, &id),
+            (Ok(answer), None) => Response::new(Body::from(answer.to_string())),
+            (Err(mut error), model) => {
+                error.query_code = model.and_then(|model| model.query_code(&error.code)).map(str::to_owned);
+                error.response(protocol, &id).map(Body::from)
+            }
+        };
+        finish(response, protocol, &id)
     }
 
-    async fn query(&self, service: Service, request: Request) -> Result<(String, Value), ErrorShape> {
-        let (caller, body) = self.verified(service, request).await?;
-        let mut form = decode_form(&body)
-            .map_err(|message| ErrorShape::new("MalformedQueryString", StatusCode::BAD_REQUEST, message))?;
-        let operation = form.remove("Action").unwrap_or_default();
-        form.remove("Version");
-        let asked = Asked { service, operation: operation.clone(), document: json!(form) };
-        Ok((operation, self.carry_out(&caller, asked).await?))
+    /// Proves the sender and reads the document (and, in the query protocol, the operation's name).
+    async fn read(
+        &self,
+        protocol: Protocol,
+        asked: &mut Asked,
+        request: Request,
+    ) -> Result<Caller, ErrorShape> {
+        let encoding = request.headers().get(CONTENT_ENCODING).cloned();
+        let (caller, body) = self.verified(asked.service, protocol, request).await?;
+        let body = body::plain(body, encoding.as_ref(), CONTROL_BODY_BYTES).map_err(error::of_body)?;
+        let malformed = |code: &str, message| ErrorShape::new(code, StatusCode::BAD_REQUEST, message);
+        asked.document = match protocol {
+            Protocol::Cbor => {
+                decode_cbor(&body).map_err(|message| malformed("SerializationException", message))?
+            }
+            Protocol::Query => {
+                let form =
+                    decode_form(&body).map_err(|message| malformed("MalformedQueryString", message))?;
+                let (operation, document) = query_document(asked.service, form);
+                asked.operation = operation;
+                document
+            }
+            Protocol::Json(_) | Protocol::RestJson if body.is_empty() => json!({}),
+            Protocol::Json(_) | Protocol::RestJson => serde_json::from_slice(&body).map_err(|error| {
+                malformed("SerializationException", format!("The request body is not valid JSON: {error}"))
+            })?,
+        };
+        Ok(caller)
     }
 
     /// Reads the body within its bound and proves who sent it. Nothing is read for a sender whose key
     /// is not known.
-    async fn verified(&self, service: Service, request: Request) -> Result<(Caller, Bytes), ErrorShape> {
-        let refused = |failure: AuthFailure| error::of_auth(Protocol::of(service), &failure);
+    pub(crate) async fn verified(
+        &self,
+        service: Service,
+        protocol: Protocol,
+        request: Request,
+    ) -> Result<(Caller, Bytes), ErrorShape> {
+        let refused = |failure: AuthFailure| error::of_auth(protocol, &failure);
         let (parts, body) = request.into_parts();
         let signed = Signed::parse(&parts.headers).map_err(refused)?;
         signed.check_scope(service.signing_name()).map_err(refused)?;
         signed.check_key(self.keys.as_ref()).map_err(refused)?;
-        let body = body::read(body, CONTROL_BODY_BYTES).await.map_err(|failure| match failure {
-            BodyFailure::TooLarge => error::too_large(CONTROL_BODY_BYTES),
-            BodyFailure::Broken => {
-                ErrorShape::new("IncompleteBody", StatusCode::BAD_REQUEST, "The request body ended early.")
-            }
-        })?;
+        let body = body::read(body, CONTROL_BODY_BYTES).await.map_err(error::of_body)?;
         let now = OffsetDateTime::now_utc();
         let caller = signed
             .verify(&parts, &sha256_hex(&body), self.keys.as_ref(), now, CLOCK_SKEW)
@@ -129,31 +140,27 @@ impl ApiServer {
         Ok((caller, body))
     }
 
-    async fn carry_out(&self, caller: &Caller, asked: Asked) -> Result<Value, ErrorShape> {
+    async fn carry_out(&self, caller: &Caller, asked: &Asked) -> Result<Value, ErrorShape> {
         let Asked { service, operation, document } = asked;
+        let service = *service;
         let model = model(service)
-            .filter(|model| model.serves(&operation))
-            .ok_or_else(|| error::unknown_operation(&operation, known(service, &operation)))?;
-        let violations = model.violations(&operation, &document);
+            .filter(|model| model.serves(operation))
+            .ok_or_else(|| error::unknown_operation(operation, known(service, operation)))?;
+        let violations = model.violations(operation, document);
         if !violations.is_empty() {
             return Err(error::of_violations(service, &violations));
         }
         let scope = Scope { account: self.account.clone(), region: caller.region.clone() };
-        let this = Call {
-            scope: &scope,
-            access_key_id: &caller.access_key_id,
-            operation: &operation,
-            document: &document,
-        };
+        let this = Call { scope: &scope, access_key_id: &caller.access_key_id, operation, document };
         let answer = call(&self.plane, service, &this).await.map_err(|failure| {
-            log_internal(&operation, &failure);
+            log_internal(operation, &failure);
             error::of_failure(service, &failure)
         })?;
         if self.check_answers {
-            let wrong = model.answer_violations(&operation, &answer);
+            let wrong = model.answer_violations(operation, &answer);
             if !wrong.is_empty() {
                 let failure = Failure::internal(violations_message(&wrong));
-                log_internal(&operation, &failure);
+                log_internal(operation, &failure);
                 return Err(error::of_failure(service, &failure));
             }
         }
@@ -171,23 +178,31 @@ fn log_internal(operation: &str, failure: &Failure) {
     }
 }
 
-fn respond(answer: Result<Value, ErrorShape>, protocol: Protocol, operation: &str, id: &str) -> Response {
-    let mut response = match answer {
-        Ok(answer) => {
-            let body = match protocol {
-                Protocol::Json(_) | Protocol::RestJson => answer.to_string(),
-                Protocol::Query => {
-                    encode_query_answer(operation, "https://sts.amazonaws.com/doc/2011-06-15/", &answer, id)
-                }
-            };
-            let mut response = Response::new(Body::from(body));
-            response.headers_mut().insert(http::header::CONTENT_TYPE, protocol.content_type());
-            response
-        }
-        Err(error) => error.response(protocol, id).map(Body::from),
+/// The operation of a form and its document.
+fn query_document(service: Service, mut form: BTreeMap<String, String>) -> (String, Value) {
+    let operation = form.remove("Action").unwrap_or_default();
+    form.remove("Version");
+    let document = model(service).map_or(Value::Null, |model| model.decode_query(&operation, &form));
+    (operation, document)
+}
+
+fn encode(model: &Model, protocol: Protocol, operation: &str, answer: &Value, id: &str) -> Response {
+    let body = match protocol {
+        Protocol::Json(_) | Protocol::RestJson => Body::from(answer.to_string()),
+        Protocol::Query => Body::from(model.encode_query(operation, answer, id)),
+        Protocol::Cbor => Body::from(model.encode_cbor(operation, answer)),
     };
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, protocol.content_type());
+    response
+}
+
+fn finish(mut response: Response, protocol: Protocol, id: &str) -> Response {
     if let Ok(value) = HeaderValue::from_str(id) {
         response.headers_mut().insert("x-amzn-requestid", value);
+    }
+    if protocol == Protocol::Cbor {
+        response.headers_mut().insert("smithy-protocol", HeaderValue::from_static("rpc-v2-cbor"));
     }
     response
 }

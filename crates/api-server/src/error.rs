@@ -5,22 +5,37 @@ use sagebrush_auth::AuthFailure;
 use sagebrush_types::{Failure, FailureKind, Resource};
 use sagebrush_wire::{ErrorShape, Protocol, Service, Violation, violations_message};
 
+use crate::body::BodyFailure;
+
 /// A failed operation as its service's error.
 pub fn of_failure(service: Service, failure: &Failure) -> ErrorShape {
     let (code, status) = match failure.kind {
         FailureKind::Invalid | FailureKind::Unsupported => (invalid_code(service), StatusCode::BAD_REQUEST),
         // Jobs have modelled errors; models, configurations and endpoints answer with the general one.
-        FailureKind::NotFound(Resource::TrainingJob | Resource::ProcessingJob) => {
+        FailureKind::NotFound(Resource::TrainingJob | Resource::ProcessingJob | Resource::TransformJob) => {
             ("ResourceNotFound", StatusCode::BAD_REQUEST)
         }
-        FailureKind::AlreadyExists(Resource::TrainingJob | Resource::ProcessingJob) => {
-            ("ResourceInUse", StatusCode::BAD_REQUEST)
+        FailureKind::AlreadyExists(
+            Resource::TrainingJob | Resource::ProcessingJob | Resource::TransformJob,
+        ) => ("ResourceInUse", StatusCode::BAD_REQUEST),
+        FailureKind::NotFound(Resource::ScalableTarget) => {
+            ("ObjectNotFoundException", StatusCode::BAD_REQUEST)
         }
+        FailureKind::InUse(_) => ("ResourceInUse", StatusCode::BAD_REQUEST),
         FailureKind::NotFound(_) | FailureKind::AlreadyExists(_) | FailureKind::WrongState(_) => {
             ("ValidationException", StatusCode::BAD_REQUEST)
         }
+        FailureKind::Contradiction => match service {
+            Service::CloudWatch => ("InvalidParameterCombinationException", StatusCode::BAD_REQUEST),
+            _ => (invalid_code(service), StatusCode::BAD_REQUEST),
+        },
+        FailureKind::LogExists => ("ResourceAlreadyExistsException", StatusCode::BAD_REQUEST),
         FailureKind::NoSuchLog => ("ResourceNotFoundException", StatusCode::BAD_REQUEST),
-        FailureKind::LimitExceeded => ("ResourceLimitExceeded", StatusCode::BAD_REQUEST),
+        FailureKind::LimitExceeded => match service {
+            Service::Logs | Service::AutoScaling => ("LimitExceededException", StatusCode::BAD_REQUEST),
+            Service::CloudWatch => ("LimitExceededFault", StatusCode::BAD_REQUEST),
+            _ => ("ResourceLimitExceeded", StatusCode::BAD_REQUEST),
+        },
         FailureKind::Denied => ("AccessDeniedException", StatusCode::BAD_REQUEST),
         FailureKind::Unavailable => ("ServiceUnavailable", StatusCode::SERVICE_UNAVAILABLE),
         FailureKind::Internal => ("InternalFailure", StatusCode::INTERNAL_SERVER_ERROR),
@@ -32,7 +47,8 @@ const fn invalid_code(service: Service) -> &'static str {
     match service {
         Service::Logs => "InvalidParameterException",
         Service::CloudWatch => "InvalidParameterValueException",
-        Service::SageMaker | Service::SageMakerRuntime | Service::Sts | Service::S3 => "ValidationException",
+        Service::SageMakerRuntime => "ValidationError",
+        Service::SageMaker | Service::AutoScaling | Service::Sts | Service::S3 => "ValidationException",
     }
 }
 
@@ -49,7 +65,7 @@ pub fn of_violations(service: Service, violations: &[Violation]) -> ErrorShape {
 /// A request whose sender is not proven.
 pub fn of_auth(protocol: Protocol, failure: &AuthFailure) -> ErrorShape {
     let code = match protocol {
-        Protocol::Json(_) | Protocol::RestJson => failure.json_code(),
+        Protocol::Json(_) | Protocol::RestJson | Protocol::Cbor => failure.json_code(),
         Protocol::Query => failure.query_code(),
     };
     let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::FORBIDDEN);
@@ -68,13 +84,29 @@ pub fn unknown_operation(name: &str, known_to_aws: bool) -> ErrorShape {
     ErrorShape::new("UnknownOperationException", StatusCode::BAD_REQUEST, message)
 }
 
-/// A body over its bound.
-pub fn too_large(limit: usize) -> ErrorShape {
-    ErrorShape::new(
-        "RequestEntityTooLarge",
-        StatusCode::PAYLOAD_TOO_LARGE,
-        format!("The request body is larger than {limit} bytes, the most this service accepts."),
-    )
+/// A body that could not be read.
+pub fn of_body(failure: BodyFailure) -> ErrorShape {
+    let (code, status, message) = match failure {
+        BodyFailure::TooLarge(limit) => (
+            "RequestEntityTooLarge",
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("The request body is larger than {limit} bytes, the most this service accepts."),
+        ),
+        BodyFailure::Broken => {
+            ("IncompleteBody", StatusCode::BAD_REQUEST, "The request body ended early.".to_owned())
+        }
+        BodyFailure::Encoding => (
+            "SerializationException",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "The request body's Content-Encoding is not supported; send it plain or with gzip.".to_owned(),
+        ),
+        BodyFailure::NotGzip => (
+            "SerializationException",
+            StatusCode::BAD_REQUEST,
+            "The request body is not gzip, as its Content-Encoding says.".to_owned(),
+        ),
+    };
+    ErrorShape::new(code, status, message)
 }
 
 #[cfg(test)]

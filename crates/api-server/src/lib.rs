@@ -6,6 +6,7 @@
 //! status and a message that says what and where; internal causes are logged, never sent. Never:
 //! decisions about resources, SQL.
 
+mod async_invocation;
 mod body;
 mod dispatch;
 mod error;

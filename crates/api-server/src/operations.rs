@@ -22,6 +22,7 @@ pub struct Call<'a> {
 pub async fn call(plane: &ControlPlane, service: Service, call: &Call<'_>) -> Outcome<Value> {
     match service {
         Service::SageMaker => sagemaker(plane, call).await,
+        Service::AutoScaling => autoscaling(plane, call).await,
         Service::Logs => logs(plane, call).await,
         Service::CloudWatch => cloudwatch(plane, call).await,
         Service::Sts => sts(call),
@@ -38,23 +39,48 @@ async fn sagemaker(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
         "CreateModel" => plane.create_model(scope, document).await,
         "CreateProcessingJob" => plane.create_processing_job(scope, document).await,
         "CreateTrainingJob" => plane.create_training_job(scope, document).await,
+        "CreateTransformJob" => plane.create_transform_job(scope, document).await,
         "DeleteEndpoint" => plane.delete_endpoint(scope, document).await,
         "DeleteEndpointConfig" => plane.delete_endpoint_config(scope, document).await,
         "DeleteModel" => plane.delete_model(scope, document).await,
+        "DeleteProcessingJob" => plane.delete_processing_job(scope, document).await,
         "DeleteTags" => plane.delete_tags(document).await,
+        "DeleteTrainingJob" => plane.delete_training_job(scope, document).await,
         "DescribeEndpoint" => plane.describe_endpoint(scope, document).await,
         "DescribeEndpointConfig" => plane.describe_endpoint_config(scope, document).await,
         "DescribeModel" => plane.describe_model(scope, document).await,
         "DescribeProcessingJob" => plane.describe_processing_job(scope, document).await,
         "DescribeTrainingJob" => plane.describe_training_job(scope, document).await,
+        "DescribeTransformJob" => plane.describe_transform_job(scope, document).await,
         "ListEndpointConfigs" => plane.list_endpoint_configs(scope, document).await,
         "ListEndpoints" => plane.list_endpoints(scope, document).await,
         "ListModels" => plane.list_models(scope, document).await,
         "ListProcessingJobs" => plane.list_processing_jobs(scope, document).await,
         "ListTags" => plane.list_tags(document).await,
         "ListTrainingJobs" => plane.list_training_jobs(scope, document).await,
+        "ListTransformJobs" => plane.list_transform_jobs(scope, document).await,
         "StopProcessingJob" => plane.stop_processing_job(scope, document).await,
         "StopTrainingJob" => plane.stop_training_job(scope, document).await,
+        "StopTransformJob" => plane.stop_transform_job(scope, document).await,
+        "UpdateEndpoint" => plane.update_endpoint(scope, document).await,
+        "UpdateEndpointWeightsAndCapacities" => {
+            plane.update_endpoint_weights_and_capacities(scope, document).await
+        }
+        "UpdateTrainingJob" => plane.update_training_job(scope, document).await,
+        other => Err(unwired(other)),
+    }
+}
+
+async fn autoscaling(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
+    let Call { scope, document, .. } = call;
+    match call.operation {
+        "DeleteScalingPolicy" => plane.delete_scaling_policy(scope, document).await,
+        "DeregisterScalableTarget" => plane.deregister_scalable_target(scope, document).await,
+        "DescribeScalableTargets" => plane.describe_scalable_targets(scope, document).await,
+        "DescribeScalingActivities" => plane.describe_scaling_activities(scope, document).await,
+        "DescribeScalingPolicies" => plane.describe_scaling_policies(scope, document).await,
+        "PutScalingPolicy" => plane.put_scaling_policy(scope, document).await,
+        "RegisterScalableTarget" => plane.register_scalable_target(scope, document).await,
         other => Err(unwired(other)),
     }
 }
@@ -62,10 +88,15 @@ async fn sagemaker(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
 async fn logs(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
     let Call { scope, document, .. } = call;
     match call.operation {
+        "CreateLogGroup" => plane.create_log_group(scope, document).await,
+        "CreateLogStream" => plane.create_log_stream(scope, document).await,
+        "DeleteLogGroup" => plane.delete_log_group(scope, document).await,
+        "DeleteLogStream" => plane.delete_log_stream(scope, document).await,
         "DescribeLogGroups" => plane.describe_log_groups(scope, document).await,
         "DescribeLogStreams" => plane.describe_log_streams(scope, document).await,
         "FilterLogEvents" => plane.filter_log_events(scope, document).await,
         "GetLogEvents" => plane.get_log_events(scope, document).await,
+        "PutLogEvents" => plane.put_log_events(scope, document).await,
         other => Err(unwired(other)),
     }
 }
@@ -76,6 +107,7 @@ async fn cloudwatch(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
         "GetMetricData" => plane.get_metric_data(scope, document).await,
         "GetMetricStatistics" => plane.get_metric_statistics(scope, document).await,
         "ListMetrics" => plane.list_metrics(scope, document).await,
+        "PutMetricData" => plane.put_metric_data(scope, document).await,
         other => Err(unwired(other)),
     }
 }
@@ -109,7 +141,9 @@ mod tests {
     #[test]
     fn every_operation_of_the_scope_is_wired() {
         let source = include_str!("operations.rs");
-        for service in [Service::SageMaker, Service::Logs, Service::CloudWatch, Service::Sts] {
+        let services =
+            [Service::SageMaker, Service::AutoScaling, Service::Logs, Service::CloudWatch, Service::Sts];
+        for service in services {
             for operation in model(service).into_iter().flat_map(sagebrush_wire::Model::operations) {
                 assert!(source.contains(&format!("\"{operation}\" =>")), "{operation}");
             }

@@ -6,9 +6,11 @@ use sagebrush_types::{Failure, Outcome, Resource, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::async_inference::AsyncInferenceConfig;
+use crate::data_capture::DataCaptureConfig;
 use crate::document::{default_member, pick, seconds};
 use crate::page::ListShape;
-use crate::request::RequestTag;
+use crate::request::{RequestTag, refuse_if};
 use crate::{ControlPlane, failure, not_found, request};
 
 #[derive(Deserialize)]
@@ -16,6 +18,8 @@ use crate::{ControlPlane, failure, not_found, request};
 struct CreateEndpointConfig {
     endpoint_config_name: String,
     production_variants: Vec<ProductionVariant>,
+    data_capture_config: Option<DataCaptureConfig>,
+    async_inference_config: Option<AsyncInferenceConfig>,
     #[serde(default)]
     tags: Vec<RequestTag>,
     #[serde(default, rename = "ExecutionRoleArn")]
@@ -47,6 +51,13 @@ pub struct ProductionVariant {
     _instance_type: Option<String>,
     #[serde(default, rename = "VolumeSizeInGB")]
     _volume_size: Option<u64>,
+    routing_config: Option<RoutingConfig>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct RoutingConfig {
+    routing_strategy: String,
 }
 
 const fn one() -> u64 {
@@ -71,10 +82,23 @@ impl ControlPlane {
     pub async fn create_endpoint_config(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
         let request: CreateEndpointConfig = request::decode("CreateEndpointConfig", document)?;
         self.check_variants(scope, &request.production_variants).await?;
+        if let Some(capture) = &request.data_capture_config {
+            capture.check()?;
+        }
+        if let Some(config) = &request.async_inference_config {
+            config.check(request.production_variants.len())?;
+        }
         let name = &request.endpoint_config_name;
         let now = self.now();
         let arn = scope.arn(Resource::EndpointConfig, name);
-        let mut kept = pick(document, &["EndpointConfigName", "ProductionVariants", "ExecutionRoleArn"]);
+        let members = [
+            "EndpointConfigName",
+            "ProductionVariants",
+            "ExecutionRoleArn",
+            "DataCaptureConfig",
+            "AsyncInferenceConfig",
+        ];
+        let mut kept = pick(document, &members);
         kept["EndpointConfigArn"] = json!(arn);
         kept["CreationTime"] = seconds(now);
         for variant in kept["ProductionVariants"].as_array_mut().into_iter().flatten() {
@@ -112,6 +136,12 @@ impl ControlPlane {
                     variant.initial_instance_count
                 )));
             }
+            let strategy = variant.routing_config.as_ref().map(|routing| routing.routing_strategy.as_str());
+            refuse_if(
+                strategy.is_some_and(|strategy| strategy != "LEAST_OUTSTANDING_REQUESTS"),
+                &format!("{place}.RoutingConfig.RoutingStrategy"),
+                "requests always go to the less busy of two servers: only LEAST_OUTSTANDING_REQUESTS is supported.",
+            )?;
             self.find(scope, Resource::Model, &variant.model_name).await?;
         }
         let total: f64 = variants.iter().map(|variant| variant.initial_variant_weight).sum();

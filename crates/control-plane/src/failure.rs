@@ -15,11 +15,11 @@ pub fn of_creation(error: MetastoreError, scope: &Scope, kind: Resource, name: &
     }
     let arn = scope.arn(kind, name);
     let message = match kind {
-        Resource::TrainingJob | Resource::ProcessingJob => format!(
+        Resource::TrainingJob | Resource::ProcessingJob | Resource::TransformJob => format!(
             "Job name must be unique within an AWS account and region, and a {} with this name already exists ({arn})",
             kind.noun()
         ),
-        Resource::Model | Resource::EndpointConfig | Resource::Endpoint => {
+        Resource::Model | Resource::EndpointConfig | Resource::Endpoint | Resource::ScalableTarget => {
             format!("Cannot create already existing {} \"{arn}\".", kind.noun())
         }
     };

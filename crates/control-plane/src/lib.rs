@@ -6,7 +6,9 @@
 //! terminal state with a reason, also when the server is killed in the middle; no status changes
 //! except along the legal transitions. Never: HTTP, wire formats, SQL, algorithms.
 
+mod async_inference;
 mod built_in;
+mod data_capture;
 mod document;
 mod endpoint;
 mod endpoint_config;
@@ -18,8 +20,11 @@ mod page;
 mod processing_job;
 mod reconcile;
 mod request;
+mod scaling;
 mod tags;
+mod traffic;
 mod training_job;
+mod transform_job;
 mod workflow;
 
 use std::path::PathBuf;
@@ -59,6 +64,8 @@ struct Shared {
     settings: Settings,
     live: workflow::Live,
     routes: watch::Sender<Arc<RouteTable>>,
+    traffic: traffic::Traffic,
+    workers: async_inference::Workers,
 }
 
 impl ControlPlane {
@@ -66,7 +73,10 @@ impl ControlPlane {
     pub fn new(store: Metastore, objects: ObjectStore, clock: Clock, settings: Settings) -> Self {
         let (routes, _) = watch::channel(Arc::default());
         let live = workflow::Live::new();
-        Self { shared: Arc::new(Shared { store, objects, clock, settings, live, routes }) }
+        let traffic = traffic::Traffic::default();
+        let workers = async_inference::Workers::new();
+        let shared = Shared { store, objects, clock, settings, live, routes, traffic, workers };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The route table, now and whenever it changes.
@@ -100,10 +110,10 @@ impl ControlPlane {
 /// AWS's words for a resource that is not there.
 fn not_found(scope: &Scope, kind: Resource, name: &str) -> Failure {
     let message = match kind {
-        Resource::TrainingJob | Resource::ProcessingJob => {
+        Resource::TrainingJob | Resource::ProcessingJob | Resource::TransformJob => {
             format!("Requested resource not found: {} {name}.", kind.noun())
         }
-        Resource::Model | Resource::EndpointConfig | Resource::Endpoint => {
+        Resource::Model | Resource::EndpointConfig | Resource::Endpoint | Resource::ScalableTarget => {
             format!("Could not find {} \"{}\".", kind.noun(), scope.arn(kind, name))
         }
     };

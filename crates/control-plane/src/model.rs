@@ -151,7 +151,12 @@ impl ControlPlane {
 
 /// The container that serves a model.
 pub fn container(record: &Record) -> Outcome<Container> {
+    serde_json::from_value(container_document(record)).map_err(Failure::internal)
+}
+
+/// The document of the container that serves a model.
+pub fn container_document(record: &Record) -> Value {
     let document = &record.document;
     let container = document.get("PrimaryContainer").or_else(|| document["Containers"].get(0));
-    serde_json::from_value(container.cloned().unwrap_or_default()).map_err(Failure::internal)
+    container.cloned().unwrap_or_default()
 }

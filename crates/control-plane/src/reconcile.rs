@@ -13,6 +13,7 @@ use sagebrush_types::{Failure, Outcome, Resource};
 
 use crate::processing_job::CreateProcessingJob;
 use crate::training_job::CreateTrainingJob;
+use crate::transform_job::CreateTransformJob;
 use crate::workflow::job;
 use crate::{ControlPlane, endpoint, failure};
 
@@ -38,11 +39,12 @@ impl ControlPlane {
             match key.kind {
                 Resource::TrainingJob => job::resume::<CreateTrainingJob>(self, key, step).await,
                 Resource::ProcessingJob => job::resume::<CreateProcessingJob>(self, key, step).await,
+                Resource::TransformJob => job::resume::<CreateTransformJob>(self, key, step).await,
                 Resource::Endpoint => endpoint::resume(self, key, step).await,
-                Resource::Model | Resource::EndpointConfig => {}
+                Resource::Model | Resource::EndpointConfig | Resource::ScalableTarget => {}
             }
         }
-        Ok(())
+        self.resume_invocations().await
     }
 }
 

@@ -46,6 +46,20 @@ pub fn check_environment(field: &str, environment: &BTreeMap<String, String>) ->
     }
 }
 
+/// The experiment that a job belongs to: kept with the job and shown by Describe.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct ExperimentConfig {
+    /// Name of the experiment.
+    pub experiment_name: Option<String>,
+    /// Name of the trial.
+    pub trial_name: Option<String>,
+    /// What the job's trial component is to be shown as.
+    pub trial_component_display_name: Option<String>,
+    /// Name of the run.
+    pub run_name: Option<String>,
+}
+
 /// A tag as requests write it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]

@@ -1,51 +1,81 @@
-//! The serving plane: InvokeEndpoint. A request is verified, routed by a snapshot of the route
-//! table, admitted, forwarded to a model server, and answered.
+//! The serving plane: InvokeEndpoint and InvokeEndpointWithResponseStream. A request is verified,
+//! routed by a snapshot of the route table, admitted, forwarded to a model server, and answered;
+//! what happened is told in events.
 //!
 //! Promises: no database and no lock shared with the control plane on the way of a request; every
-//! queue and body has a bound; a model server's error is reported as AWS reports it. Never: the
-//! control plane, the stores, what a model is.
+//! queue and body has a bound, and an event that finds no place is lost, never waited for; a model
+//! server's error is reported as AWS reports it. Never: the control plane, the stores, what a model
+//! is.
 
-mod admission;
 mod choose;
 mod forward;
+mod observe;
+mod refuse;
+mod request;
+mod stream;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use sagebrush_auth::{AuthFailure, KeyRing, Signed, sha256_hex};
-use sagebrush_types::limits::{CLOCK_SKEW, INVOKE_BODY_BYTES};
-use sagebrush_types::{EndpointRoute, RouteTable};
+use sagebrush_auth::{KeyRing, Signed, sha256_hex};
+use sagebrush_env::Clock;
+use sagebrush_types::limits::{CLOCK_SKEW, INVOKE_BODY_BYTES, INVOKE_RETRIES};
+use sagebrush_types::{EndpointRoute, InFlight, RouteTable, ServerRoute};
 use sagebrush_wire::{ErrorShape, Protocol, Service};
-use time::OffsetDateTime;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use admission::Admission;
-use forward::Forwarder;
+use choose::NoServer;
+use forward::{ForwardFailure, Forwarder};
+use observe::Observed;
+use request::Asked;
+
+pub use observe::Events;
+pub use request::Manner;
 
 /// The serving plane.
 pub struct Inference {
     routes: watch::Receiver<Arc<RouteTable>>,
     keys: Arc<dyn KeyRing>,
     account: String,
-    admission: Admission,
+    clock: Clock,
+    events: Events,
     forwarder: Forwarder,
 }
 
+/// A verified request on its way to a model server.
+struct Call<'a> {
+    id: &'a str,
+    region: String,
+    endpoint: &'a str,
+    asked: Asked,
+    body: Bytes,
+    started: Instant,
+}
+
 impl Inference {
-    /// A serving plane over a route table that the control plane publishes.
-    pub fn new(routes: watch::Receiver<Arc<RouteTable>>, keys: Arc<dyn KeyRing>, account: String) -> Self {
-        Self { routes, keys, account, admission: Admission::default(), forwarder: Forwarder::new() }
+    /// A serving plane over a route table that the control plane publishes, which tells of its work
+    /// in `events`.
+    pub fn new(
+        routes: watch::Receiver<Arc<RouteTable>>,
+        keys: Arc<dyn KeyRing>,
+        account: String,
+        clock: Clock,
+        events: Events,
+    ) -> Self {
+        Self { routes, keys, account, clock, events, forwarder: Forwarder::new() }
     }
 
-    /// Answers `POST /endpoints/{endpoint}/invocations`.
-    pub async fn invoke(&self, endpoint: &str, request: Request) -> Response {
+    /// Answers `POST /endpoints/{endpoint}/invocations` and its streaming sister.
+    pub async fn invoke(&self, manner: Manner, endpoint: &str, request: Request) -> Response {
         let id = Uuid::new_v4().to_string();
-        let mut response = match self.answer(endpoint, request).await {
+        let mut response = match self.answer(&id, manner, endpoint, request).await {
             Ok(response) => response,
             Err(error) => error.response(Protocol::RestJson, &id).map(Body::from),
         };
@@ -55,78 +85,110 @@ impl Inference {
         response
     }
 
-    async fn answer(&self, endpoint: &str, request: Request) -> Result<Response, ErrorShape> {
+    async fn answer(
+        &self,
+        id: &str,
+        manner: Manner,
+        endpoint: &str,
+        request: Request,
+    ) -> Result<Response, ErrorShape> {
+        let started = Instant::now();
         let (parts, body) = request.into_parts();
         if parts.method != http::Method::POST {
             return Err(ErrorShape::new(
                 "MethodNotAllowed",
                 StatusCode::METHOD_NOT_ALLOWED,
-                "InvokeEndpoint is a POST request.",
+                format!("{} is a POST request.", manner.operation()),
             ));
         }
         // Nothing is read for a sender whose key is not known.
-        let signed = Signed::parse(&parts.headers).map_err(refused)?;
-        signed.check_scope(Service::SageMakerRuntime.signing_name()).map_err(refused)?;
-        signed.check_key(self.keys.as_ref()).map_err(refused)?;
+        let signed = Signed::parse(&parts.headers).map_err(refuse::unsigned)?;
+        signed.check_scope(Service::SageMakerRuntime.signing_name()).map_err(refuse::unsigned)?;
+        signed.check_key(self.keys.as_ref()).map_err(refuse::unsigned)?;
         let body = match Limited::new(body, INVOKE_BODY_BYTES).collect().await {
             Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
-            Err(_) => return Err(validation("The request body ended early.")),
+            Err(error) if error.is::<LengthLimitError>() => return Err(refuse::too_large()),
+            Err(_) => return Err(refuse::invalid("The request body ended early.")),
         };
-        let now = OffsetDateTime::now_utc();
         let caller = signed
-            .verify(&parts, &sha256_hex(&body), self.keys.as_ref(), now, CLOCK_SKEW)
-            .map_err(refused)?;
-        let route = self.route(&caller.region, endpoint)?;
-        let variant = choose::variant(&route, parts.headers.get("x-amzn-sagemaker-target-variant"))?;
-        let server = choose::server(variant).ok_or_else(|| unavailable(&variant.name))?;
-        let _admitted = self.admission.admit(server).ok_or_else(throttled)?;
-        self.forwarder.forward(server, &variant.name, endpoint, &parts.headers, body).await
+            .verify(&parts, &sha256_hex(&body), self.keys.as_ref(), self.clock.now(), CLOCK_SKEW)
+            .map_err(refuse::unsigned)?;
+        let asked = Asked::read(manner, endpoint, &parts.headers)?;
+        self.pass_on(Call { id, region: caller.region, endpoint, asked, body, started }).await
+    }
+
+    /// Sends the request to a model server. One that could not be reached, so that nothing was sent,
+    /// is followed by another of the same variant.
+    async fn pass_on(&self, call: Call<'_>) -> Result<Response, ErrorShape> {
+        let mut target = call.asked.target.clone();
+        let mut tried: Vec<ServerRoute> = Vec::new();
+        loop {
+            // The whole snapshot is let go before the request is sent: its other servers may end.
+            let (place, server, observed) = self.choose(&call, target.as_ref(), &tried)?;
+            let asked = &call.asked;
+            let sent = self.forwarder.send(server.address, asked, call.body.clone()).await;
+            let (error, model_status) = match sent {
+                Ok(sent) => match asked.manner {
+                    Manner::Whole => return self.whole(sent, observed).await,
+                    Manner::Stream => return stream::respond(sent, observed, place).await,
+                },
+                Err(ForwardFailure::NotReached) if tried.len() < INVOKE_RETRIES => {
+                    target = HeaderValue::from_str(observed.variant()).ok();
+                    tried.push(server);
+                    continue;
+                }
+                Err(failure) => failure.told(call.endpoint, observed.variant()),
+            };
+            observed.answered(model_status, None, None);
+            return Err(error);
+        }
+    }
+
+    fn choose(
+        &self,
+        call: &Call<'_>,
+        target: Option<&HeaderValue>,
+        tried: &[ServerRoute],
+    ) -> Result<(InFlight, ServerRoute, Observed), ErrorShape> {
+        let route = self.route(&call.region, call.endpoint)?;
+        if route.asynchronous {
+            return Err(refuse::asynchronous(call.endpoint));
+        }
+        let variant = choose::variant(&route, target)?;
+        let observed = self.events.begin(&self.clock, call, &route, variant);
+        match choose::server(variant, tried) {
+            Ok((server, place)) => Ok((place, server.clone(), observed)),
+            Err(NoServer::Full) => Err(refuse::throttled()),
+            Err(NoServer::Down) => {
+                let error = refuse::unavailable(&variant.name);
+                observed.answered(error.status.as_u16(), None, None);
+                Err(error)
+            }
+        }
+    }
+
+    async fn whole(&self, sent: forward::Sent, observed: Observed) -> Result<Response, ErrorShape> {
+        let answer = match forward::read(sent).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                let (error, status) = failure.told(observed.endpoint(), observed.variant());
+                observed.answered(status, None, None);
+                return Err(error);
+            }
+        };
+        if !answer.status.is_success() {
+            let error = forward::model_error(observed.variant(), &answer);
+            observed.answered(answer.status.as_u16(), Some(answer.took), None);
+            return Err(error);
+        }
+        let response = forward::response(observed.variant(), &answer);
+        observed.answered(answer.status.as_u16(), Some(answer.took), Some(answer.captured()));
+        Ok(response)
     }
 
     fn route(&self, region: &str, endpoint: &str) -> Result<Arc<EndpointRoute>, ErrorShape> {
         let name = (region.to_owned(), endpoint.to_owned());
-        self.routes.borrow().endpoints.get(&name).cloned().ok_or_else(|| {
-            ErrorShape::new(
-                "ValidationError",
-                StatusCode::BAD_REQUEST,
-                format!("Endpoint {endpoint} of account {} not found.", self.account),
-            )
-        })
+        let route = self.routes.borrow().endpoints.get(&name).cloned();
+        route.ok_or_else(|| refuse::no_endpoint(endpoint, &self.account))
     }
-}
-
-fn refused(failure: AuthFailure) -> ErrorShape {
-    let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::FORBIDDEN);
-    ErrorShape::new(failure.json_code(), status, failure.to_string())
-}
-
-fn validation(message: &str) -> ErrorShape {
-    ErrorShape::new("ValidationError", StatusCode::BAD_REQUEST, message)
-}
-
-fn too_large() -> ErrorShape {
-    ErrorShape::new(
-        "ValidationError",
-        StatusCode::PAYLOAD_TOO_LARGE,
-        format!(
-            "The request body is larger than {INVOKE_BODY_BYTES} bytes, the most InvokeEndpoint accepts."
-        ),
-    )
-}
-
-fn unavailable(variant: &str) -> ErrorShape {
-    ErrorShape::new(
-        "ServiceUnavailable",
-        StatusCode::SERVICE_UNAVAILABLE,
-        format!("No model server of the variant '{variant}' is up. Try again."),
-    )
-}
-
-fn throttled() -> ErrorShape {
-    ErrorShape::new(
-        "ThrottlingException",
-        StatusCode::TOO_MANY_REQUESTS,
-        "The model server has as many requests in flight as it accepts. Try again.",
-    )
 }

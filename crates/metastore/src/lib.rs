@@ -9,14 +9,19 @@ mod change;
 mod listing;
 mod log;
 mod metric;
+mod queue;
 mod record;
 mod schema;
 mod tag;
 mod workflow;
 
 pub use listing::{Cursor, Listing, Order, Page, SortBy};
-pub use log::{Direction, LogEvent, LogLine, LogStream};
-pub use metric::{MetricPoint, MetricSeries};
+pub use log::{Direction, LogEvent, LogGroup, LogLine, LogStream, StreamOrder, StreamPage};
+pub use metric::{
+    Measured, MetricDatum, MetricFilter, MetricPeriod, MetricPoint, MetricSample, MetricSeries, Periods,
+    SERIES_POINTS,
+};
+pub use queue::{NewInvocation, QueuedInvocation};
 pub use record::{Key, NewRecord, Record, Tag};
 pub use workflow::{OpenWorkflow, WorkflowChange};
 

@@ -1,5 +1,7 @@
 //! Resource records: a key, the indexed facts, and the kept document.
 
+use std::convert::Infallible;
+
 use sagebrush_types::Resource;
 use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
@@ -114,7 +116,22 @@ impl Metastore {
         row.as_ref().map(|row| read(row, key.kind)).transpose()
     }
 
-    /// Reads a record, lets `change` alter its status and document, and stores it, in one
+    /// Every record of a kind, in all regions, by region and name. For kinds of which there are few.
+    ///
+    /// # Errors
+    /// `Database` or `Document`.
+    pub async fn all(&self, kind: Resource) -> Result<Vec<Record>> {
+        let rows = sqlx::query(
+            "SELECT region, name, arn, status, created, modified, document FROM records
+             WHERE kind = $1 ORDER BY region, name",
+        )
+        .bind(kind.arn_segment())
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter().map(|row| read(row, kind)).collect()
+    }
+
+    /// Reads a record, lets `change` alter its status, document and time of change, and stores it, in one
     /// transaction. `change` may refuse: its error comes back inside `Ok(Err(…))` and nothing is
     /// written.
     ///
@@ -128,6 +145,7 @@ impl Metastore {
     ) -> Result<std::result::Result<T, E>> {
         let mut transaction = self.begin().await?;
         let mut record = fetch(transaction.connection(), key).await?;
+        let before = record.modified;
         let outcome = match change(&mut record) {
             Ok(outcome) => outcome,
             Err(refusal) => return Ok(Err(refusal)),
@@ -140,7 +158,12 @@ impl Metastore {
         .bind(&key.region)
         .bind(&key.name)
         .bind(&record.status)
-        .bind(record.modified.max(self.clock.now_milliseconds()))
+        // A time that `change` set is kept: it is also what the document shows.
+        .bind(if record.modified == before {
+            before.max(self.clock.now_milliseconds())
+        } else {
+            record.modified
+        })
         .bind(record.document.to_string())
         .execute(transaction.connection())
         .await?;
@@ -154,8 +177,24 @@ impl Metastore {
     /// # Errors
     /// `NotFound` or `Database`.
     pub async fn delete(&self, key: &Key) -> Result<Record> {
+        self.delete_if(key, |_| Ok::<_, Infallible>(())).await.map(|Ok(record)| record)
+    }
+
+    /// As [`Metastore::delete`], when `check` lets the record go. Its refusal comes back inside
+    /// `Ok(Err(…))` and nothing is removed.
+    ///
+    /// # Errors
+    /// `NotFound`, `Database` or `Document`.
+    pub async fn delete_if<E>(
+        &self,
+        key: &Key,
+        check: impl FnOnce(&Record) -> std::result::Result<(), E>,
+    ) -> Result<std::result::Result<Record, E>> {
         let mut transaction = self.begin().await?;
         let record = fetch(transaction.connection(), key).await?;
+        if let Err(refusal) = check(&record) {
+            return Ok(Err(refusal));
+        }
         sqlx::query("DELETE FROM records WHERE kind = $1 AND region = $2 AND name = $3")
             .bind(key.kind.arn_segment())
             .bind(&key.region)
@@ -168,7 +207,7 @@ impl Metastore {
             .await?;
         crate::workflow::apply(transaction.connection(), key, &WorkflowChange::End).await?;
         transaction.commit().await?;
-        Ok(record)
+        Ok(Ok(record))
     }
 
     /// Is there a resource with that ARN?

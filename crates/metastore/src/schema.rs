@@ -5,7 +5,37 @@ use sqlx::SqlitePool;
 use crate::{MetastoreError, Result};
 
 /// The steps so far; a file of version n has taken the first n.
-const STEPS: &[&str] = &["CREATE TABLE records (
+const STEPS: &[&str] = &[FIRST, LOGS_AND_METRICS, QUEUED_INVOCATIONS];
+
+/// Log groups of their own, events by time, and metric points that stand for many values.
+const LOGS_AND_METRICS: &str = "CREATE TABLE log_groups (
+        region   TEXT NOT NULL,
+        name     TEXT NOT NULL,
+        created  INTEGER NOT NULL,
+        PRIMARY KEY (region, name)
+    ) WITHOUT ROWID;
+    INSERT INTO log_groups (region, name, created)
+        SELECT region, log_group, MIN(created) FROM log_streams GROUP BY region, log_group;
+    ALTER TABLE log_streams ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX log_streams_last_event ON log_streams (region, log_group, COALESCE(last_event, created), stream);
+    CREATE INDEX log_events_at ON log_events (stream_id, at);
+    ALTER TABLE metric_points ADD COLUMN count REAL NOT NULL DEFAULT 1;
+    ALTER TABLE metric_points ADD COLUMN minimum REAL;
+    ALTER TABLE metric_points ADD COLUMN maximum REAL;
+    ALTER TABLE metric_points ADD COLUMN samples TEXT;
+    ALTER TABLE metric_points ADD COLUMN unit TEXT NOT NULL DEFAULT 'None';";
+
+/// The queue of asynchronous invocations.
+const QUEUED_INVOCATIONS: &str = "CREATE TABLE queued_invocations (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        region   TEXT NOT NULL,
+        endpoint TEXT NOT NULL,
+        document TEXT NOT NULL,
+        body     BLOB
+    );
+    CREATE INDEX queued_invocations_endpoint ON queued_invocations (region, endpoint, sequence);";
+
+const FIRST: &str = "CREATE TABLE records (
         kind     TEXT NOT NULL,
         region   TEXT NOT NULL,
         name     TEXT NOT NULL,
@@ -67,7 +97,7 @@ const STEPS: &[&str] = &["CREATE TABLE records (
         value     REAL NOT NULL,
         PRIMARY KEY (series_id, sequence)
     ) WITHOUT ROWID;
-    CREATE INDEX metric_points_at ON metric_points (series_id, at);"];
+    CREATE INDEX metric_points_at ON metric_points (series_id, at);";
 
 /// Takes the steps that the file has not taken yet, each in a transaction of its own.
 pub async fn migrate(pool: &SqlitePool) -> Result<()> {

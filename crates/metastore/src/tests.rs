@@ -135,7 +135,36 @@ async fn log_lines_keep_their_order_and_pages() -> Result<()> {
     assert_eq!((streams[0].lines, streams[0].first_event, streams[0].last_event), (3, Some(1), Some(3)));
     assert!(store.has_log_group("r", "g").await?);
     assert!(!store.has_log_group("other", "g").await?);
-    assert_eq!(store.log_groups("r", "", "", 10).await?.len(), 1);
+    let groups = store.log_groups("r", "", false, "", 10).await?;
+    assert_eq!((groups.len(), groups[0].bytes), (1, 18));
+    let searched = store.log_streams_within("r", "g", "", (3, 9), 10).await?;
+    let events = store.log_events_after(searched[0].id, (2, 1), 9, 10).await?;
+    assert_eq!(events.iter().map(|event| event.at).collect::<Vec<_>>(), [3]);
+    assert!(store.log_streams_within("r", "g", "", (4, 9), 10).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn deleted_logs_are_gone_and_their_names_are_free() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let store = store(folder.path()).await;
+    let line = |at: i64| LogLine { at, message: format!("line {at}") };
+    assert!(store.create_log_group("r", "g").await?);
+    assert!(!store.create_log_group("r", "g").await?);
+    assert_eq!(store.create_log_stream("r", "g", "s").await?, Some(true));
+    assert_eq!(store.create_log_stream("r", "g", "s").await?, Some(false));
+    assert_eq!(store.create_log_stream("r", "other", "s").await?, None);
+    assert!(store.append_log_to("r", "g", "s", &[line(5), line(6)], 2).await?);
+    assert!(!store.append_log_to("r", "g", "s", &[line(7)], 2).await?);
+    assert!(!store.append_log_to("r", "g", "t", &[line(7)], 2).await?);
+    assert!(store.delete_log_stream("r", "g", "s").await?);
+    assert!(!store.delete_log_stream("r", "g", "s").await?);
+    assert_eq!(store.create_log_stream("r", "g", "s").await?, Some(true));
+    assert!(store.log_events("r", "g", "s", Direction::From(0), 0..i64::MAX, 10).await?.is_empty());
+    assert!(store.delete_log_group("r", "g").await?);
+    assert!(!store.has_log_group("r", "g").await?);
+    let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM log_events").fetch_one(&store.reader).await?;
+    assert_eq!(left, 0);
     Ok(())
 }
 
@@ -153,8 +182,62 @@ async fn metric_points_are_read_by_time() -> Result<()> {
     store.append_metrics("r", &[point(2, 4.0)]).await?;
     let points = store.metric_points("r", &series, 2..10, 100).await?;
     assert_eq!(points.iter().map(|point| point.value).collect::<Vec<_>>(), [2.0, 4.0]);
-    assert_eq!(store.metric_series("r", Some("n"), None, 0, 10).await?.len(), 1);
-    assert!(store.metric_series("r", Some("other"), None, 0, 10).await?.is_empty());
+    let filter = |namespace: &str, job: Option<&str>, active_since| MetricFilter {
+        namespace: Some(namespace.into()),
+        dimensions: vec![("Job".into(), job.map(str::to_owned))],
+        active_since,
+        ..MetricFilter::default()
+    };
+    for (filter, found) in [
+        (filter("n", None, None), 1),
+        (filter("n", Some("a"), Some(2)), 1),
+        (filter("n", Some("b"), None), 0),
+        (filter("n", None, Some(3)), 0),
+        (filter("other", None, None), 0),
+    ] {
+        assert_eq!(store.metric_series("r", &filter, 0, 10).await?.len(), found, "{filter:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn measurements_are_summarised_by_period_and_unit() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let store = store(folder.path()).await;
+    let series = MetricSeries { namespace: "n".into(), metric: "m".into(), dimensions: [].into() };
+    let of = |at: i64, unit: &str, samples: &[(f64, f64)]| {
+        let sum = samples.iter().map(|(value, count)| value * count).sum();
+        let values = || samples.iter().map(|(value, _)| *value);
+        let datum = MetricDatum {
+            at,
+            unit: unit.into(),
+            count: samples.iter().map(|(_, count)| count).sum(),
+            sum,
+            minimum: values().fold(f64::INFINITY, f64::min),
+            maximum: values().fold(f64::NEG_INFINITY, f64::max),
+            samples: samples.to_vec(),
+        };
+        (series.clone(), datum)
+    };
+    let data = [
+        of(0, "Count", &[(1.0, 2.0), (4.0, 1.0)]),
+        of(59, "Bytes", &[(8.0, 1.0)]),
+        of(60, "Count", &[(3.0, 1.0)]),
+    ];
+    assert!(!store.put_metrics("r", &data, 0).await?);
+    assert!(store.put_metrics("r", &data, 1).await?);
+    let what = |unit| Measured { series: &series, times: (0, 100), unit };
+    let periods = |by_unit, descending| Periods { length: 60, by_unit, descending, offset: 0, limit: 10 };
+    let all = store.metric_periods("r", &what(None), periods(false, true)).await?;
+    let shown: Vec<_> =
+        all.iter().map(|row| (row.start, row.count, row.sum, row.minimum, row.maximum)).collect();
+    assert_eq!(shown, [(60, 1.0, 3.0, 3.0, 3.0), (0, 4.0, 14.0, 1.0, 8.0)]);
+    let units = store.metric_periods("r", &what(None), periods(true, false)).await?;
+    assert_eq!(units.iter().map(|row| row.unit.as_str()).collect::<Vec<_>>(), ["Bytes", "Count", "Count"]);
+    assert_eq!(store.metric_periods("r", &what(Some("Bytes")), periods(true, false)).await?.len(), 1);
+    let samples = store.metric_samples("r", &what(Some("Count")), 10).await?;
+    assert_eq!(samples[0].values, [(1.0, 2.0), (4.0, 1.0)]);
+    assert_eq!(samples[1].values, [(3.0, 1.0)]);
     Ok(())
 }
 

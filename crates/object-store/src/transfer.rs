@@ -57,6 +57,23 @@ impl ObjectStore {
         self.put_object(bucket, key, put, body).await.map_err(of_a_file)
     }
 
+    /// Stores bytes as an object.
+    ///
+    /// # Errors
+    /// Those of [`ObjectStore::put_object`].
+    pub async fn store_bytes(
+        &self,
+        bucket: &str,
+        key: &str,
+        bytes: Vec<u8>,
+        content_type: &str,
+    ) -> Result<ObjectInfo> {
+        let attributes = Attributes { content_type: Some(content_type.to_owned()), ..Attributes::default() };
+        let put = PutObject { attributes, ..PutObject::default() };
+        let body = futures::stream::iter([Ok(bytes::Bytes::from(bytes))]);
+        self.put_object(bucket, key, put, body).await
+    }
+
     async fn store_in_parts(
         &self,
         bucket: &str,

@@ -7,6 +7,7 @@
 //! or not at all.
 
 mod artifact;
+mod invoke;
 mod layout;
 mod lines;
 mod ping;
@@ -14,7 +15,8 @@ mod process;
 mod stage;
 
 pub use artifact::{ArtifactError, pack, unpack};
+pub use invoke::{Answer, ExecutionParameters, Invocation, InvokeError, ModelClient, Payload};
 pub use layout::{Layout, read_message};
 pub use ping::ping;
 pub use process::{Exit, ProcessRun, Program, RunEvent, Stopper, kill_leftover};
-pub use stage::{Shard, StageError, Staged, stage_prefix, store_folder};
+pub use stage::{Shard, StageError, Staged, relative_name, stage_prefix, store_folder};

@@ -93,17 +93,22 @@ pub async fn stage_prefix(
     Ok(staged)
 }
 
-fn local_name(key: &str, prefix: &str) -> Result<PathBuf, StageError> {
-    let rest = &key[prefix.len()..];
-    let name = if let Some(below) = rest.strip_prefix('/') {
+/// What a key that begins with `prefix` is called below it: what follows the prefix where that names
+/// a folder, and what follows its last `/` otherwise.
+pub fn relative_name<'a>(key: &'a str, prefix: &str) -> &'a str {
+    let rest = key.strip_prefix(prefix).unwrap_or(key);
+    if let Some(below) = rest.strip_prefix('/') {
         below
     } else if prefix.ends_with('/') || prefix.is_empty() {
         rest
     } else {
-        &key[prefix.rfind('/').map_or(0, |slash| slash + 1)..]
-    };
+        key.get(prefix.rfind('/').map_or(0, |slash| slash + 1)..).unwrap_or(key)
+    }
+}
+
+fn local_name(key: &str, prefix: &str) -> Result<PathBuf, StageError> {
     let mut path = PathBuf::new();
-    for part in name.split('/') {
+    for part in relative_name(key, prefix).split('/') {
         if part.is_empty() || part == "." || part == ".." {
             return Err(StageError::Key(key.into()));
         }

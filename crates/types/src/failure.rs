@@ -11,14 +11,20 @@ pub type Outcome<T> = Result<T, Failure>;
 pub enum FailureKind {
     /// The request contradicts the service model or a rule of the operation.
     Invalid,
+    /// Members of the request exclude each other.
+    Contradiction,
     /// The named resource does not exist.
     NotFound(Resource),
     /// A resource of that name exists already.
     AlreadyExists(Resource),
     /// The resource exists, but its state does not allow the operation.
     WrongState(Resource),
+    /// The resource is at work and cannot be deleted yet.
+    InUse(Resource),
     /// The named log group or log stream does not exist.
     NoSuchLog,
+    /// A log group or log stream of that name exists already.
+    LogExists,
     /// A ceiling of this server would be exceeded.
     LimitExceeded,
     /// A field or operation that AWS has and this server does not perform.
@@ -73,10 +79,13 @@ impl Failure {
         match self.kind {
             FailureKind::Unavailable | FailureKind::Internal => true,
             FailureKind::Invalid
+            | FailureKind::Contradiction
             | FailureKind::NotFound(_)
             | FailureKind::NoSuchLog
+            | FailureKind::LogExists
             | FailureKind::AlreadyExists(_)
             | FailureKind::WrongState(_)
+            | FailureKind::InUse(_)
             | FailureKind::LimitExceeded
             | FailureKind::Unsupported
             | FailureKind::Denied => false,

@@ -5,6 +5,7 @@
 
 mod arn;
 mod failure;
+mod invocation;
 pub mod limits;
 mod resource;
 mod route;
@@ -12,6 +13,9 @@ mod status;
 
 pub use arn::{Partition, Scope, s3_uri};
 pub use failure::{Failure, FailureKind, Outcome};
+pub use invocation::{ByteBudget, Captured, CapturedBody, HeldBytes, Invocation};
 pub use resource::Resource;
-pub use route::{EndpointName, EndpointRoute, RouteTable, VariantRoute};
+pub use route::{
+    CaptureRoute, EndpointName, EndpointRoute, InFlight, RouteTable, ServerLease, ServerRoute, VariantRoute,
+};
 pub use status::{EndpointStatus, JobStatus, SecondaryStatus};

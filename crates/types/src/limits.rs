@@ -18,6 +18,35 @@ pub const INVOKE_TIMEOUT: Duration = Duration::from_secs(60);
 /// only grows.
 pub const INVOCATIONS_IN_FLIGHT: usize = 256;
 
+/// Time a model server may take to stream one whole answer: AWS's limit for streamed inference. It
+/// must begin within [`INVOKE_TIMEOUT`].
+pub const INVOKE_STREAM_TIMEOUT: Duration = Duration::from_secs(480);
+
+/// Events of invocations that wait to be counted. Counting takes a microsecond, so a second of a
+/// hundred thousand requests would have to wait before one is lost.
+pub const INVOCATION_EVENTS: usize = 8192;
+
+/// Captured invocations that wait to be written.
+pub const CAPTURE_EVENTS: usize = 4096;
+
+/// Bytes of captured bodies that wait to be written: ten of the largest pairs of request and answer.
+pub const CAPTURE_BYTES: usize = 512 << 20;
+
+/// Captured lines that become one object without waiting longer.
+pub const CAPTURE_FILE_BYTES: usize = 8 << 20;
+
+/// Time that captured lines wait for company before they become an object. AWS delivers within
+/// minutes; ten seconds make at most six objects a minute and variant.
+pub const CAPTURE_FILE_AGE: Duration = Duration::from_secs(10);
+
+/// Variants whose last minute is remembered; beyond it those without requests are forgotten. Twice
+/// what the endpoints that may be open have.
+pub const VARIANTS_WATCHED: usize = 2048;
+
+/// Further model servers that are tried for one invocation when a server cannot be reached. A server
+/// that has ended leaves the route within milliseconds, so more tries only delay the answer.
+pub const INVOKE_RETRIES: usize = 3;
+
 /// Requests that the server works on at once; more wait in the kernel's accept queue.
 pub const REQUESTS_IN_FLIGHT: usize = 1024;
 
@@ -28,6 +57,60 @@ pub const JOBS_AT_ONCE: usize = 4;
 /// Jobs that may be waiting or running before CreateTrainingJob and CreateProcessingJob answer
 /// ResourceLimitExceeded.
 pub const JOBS_OPEN: usize = 1000;
+
+/// Payload of one request of a transform job: AWS's documented 100 MB.
+pub const TRANSFORM_PAYLOAD_MB: usize = 100;
+
+/// Payload of a transform job's requests when neither request nor model server says: AWS's 6 MB.
+pub const TRANSFORM_PAYLOAD_DEFAULT_MB: usize = 6;
+
+/// Requests of a transform job in flight per model server. More only wait inside the server, and
+/// each may hold a payload and an answer in memory.
+pub const TRANSFORM_CONCURRENT: usize = 64;
+
+/// One answer of a model server to a transform job: as large as the largest payload.
+pub const TRANSFORM_ANSWER_BYTES: usize = TRANSFORM_PAYLOAD_MB << 20;
+
+/// Objects of a transform job that are worked on at once: enough to keep every server busy with
+/// small objects; each has its input and output on disk.
+pub const TRANSFORM_OBJECTS_AT_ONCE: usize = 32;
+
+/// Objects of a transform job that may fail before the rest is left undone: by then the cause is
+/// the model or the request, and every further object would take its retries for nothing.
+pub const TRANSFORM_FAILED_OBJECTS: usize = 100;
+
+/// Bytes of a manifest: AWS's documented 1 GiB is far more than a list of keys needs; 64 MiB hold
+/// about a million keys, the most that a prefix may name here.
+pub const MANIFEST_BYTES: u64 = 64 << 20;
+
+/// Time a model server may take to answer one request of a transform job: AWS's default.
+pub const TRANSFORM_INVOKE_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Times a request of a transform job is sent again: AWS's default, which is also its maximum.
+pub const TRANSFORM_RETRIES: u32 = 3;
+
+/// Payload of an asynchronous invocation and its answer: AWS's documented 1 GB.
+pub const ASYNC_PAYLOAD_BYTES: usize = 1 << 30;
+
+/// Payload that comes within InvokeEndpointAsync: AWS's documented 128,000 bytes.
+pub const ASYNC_BODY_BYTES: usize = 128_000;
+
+/// Asynchronous invocations that wait for one endpoint. A row is about 1 KiB, so a full queue of
+/// requests without a payload of their own takes 10 MiB; with payloads 1.3 GB of disk.
+pub const ASYNC_QUEUE: usize = 10_000;
+
+/// Time an asynchronous invocation may wait: AWS's default of 6 hours.
+pub const ASYNC_TTL: Duration = Duration::from_secs(21_600);
+
+/// Time a model server may take for an asynchronous invocation: AWS's default of 15 minutes.
+pub const ASYNC_INVOKE_TIMEOUT: Duration = Duration::from_secs(900);
+
+/// Asynchronous invocations in flight per model server when the endpoint does not say.
+pub const ASYNC_CONCURRENT: usize = 4;
+
+/// Times an asynchronous invocation is sent when the connection breaks: a payload that ends its
+/// model server must not end it for ever.
+pub const ASYNC_TRIES: u32 = 3;
 
 /// Endpoints that may be up or on their way before CreateEndpoint answers ResourceLimitExceeded. Each
 /// is at least one process with a whole model in memory.
@@ -75,8 +158,56 @@ pub const LOG_PAGE_BYTES: usize = 1 << 20;
 /// Data points that GetMetricStatistics may return: AWS's documented limit.
 pub const METRIC_STATISTICS_POINTS: usize = 1_440;
 
+/// Metrics in one PutMetricData: AWS's documented limit.
+pub const METRIC_DATA_PER_CALL: usize = 1000;
+
+/// Values of one metric in one PutMetricData: AWS's documented limit.
+pub const METRIC_VALUES_PER_DATUM: usize = 150;
+
+/// Metrics (each a set of dimension values) that are kept in a region. AWS has no limit and a bill; here
+/// a client that puts an identifier into a dimension would fill the disk.
+pub const METRIC_SERIES: i64 = 100_000;
+
+/// Queries in one GetMetricData: AWS's documented limit.
+pub const METRIC_QUERIES_PER_CALL: usize = 500;
+
+/// Data points in one answer of GetMetricData: AWS's documented limit.
+pub const METRIC_DATA_POINTS: usize = 100_800;
+
+/// Points that one percentile is computed from; they are in memory meanwhile, at about 100 bytes each.
+pub const METRIC_SAMPLES_PER_CALL: usize = 200_000;
+
+/// Log groups in a region, and streams that clients may make in one of them: far more than jobs and
+/// programs of one machine need, and a listing of them stays quick.
+pub const LOG_GROUPS: i64 = 10_000;
+/// See [`LOG_GROUPS`].
+pub const LOG_STREAMS_PER_GROUP: i64 = 100_000;
+
+/// Bytes of one PutLogEvents, each event counted with 26 more: AWS's documented limit.
+pub const LOG_BATCH_BYTES: usize = 1 << 20;
+
+/// Streams that one FilterLogEvents searches, those with the earliest events first. Each costs a look at
+/// its next line.
+pub const LOG_STREAMS_SEARCHED: usize = 10_000;
+
+/// Lines that one FilterLogEvents reads before it answers with what it has found and a token.
+pub const LOG_LINES_SEARCHED: usize = 100_000;
+
 /// Instances of one production variant. Each is a process on this machine.
 pub const INSTANCES_PER_VARIANT: u64 = 16;
+
+/// Time between two looks at a scalable target. A server of a built-in model is up in under a second,
+/// so a longer wait would be most of the time that a rise in load goes unanswered.
+pub const SCALING_EVERY: Duration = Duration::from_secs(5);
+
+/// Policies of one scalable target: AWS's documented 50.
+pub const SCALING_POLICIES: usize = 50;
+
+/// Activities of one scalable target that are kept, the newest.
+pub const SCALING_ACTIVITIES: usize = 100;
+
+/// Items in one page of Application Auto Scaling: AWS's documented 50.
+pub const SCALING_PAGE: usize = 50;
 
 /// Age and future of a signature that are accepted: AWS's 15 minutes.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);

@@ -7,27 +7,40 @@ pub enum Resource {
     TrainingJob,
     /// A processing job.
     ProcessingJob,
+    /// A batch transform job.
+    TransformJob,
     /// A model: container image, artifact and environment.
     Model,
     /// An endpoint configuration: production variants.
     EndpointConfig,
     /// A real-time endpoint.
     Endpoint,
+    /// A variant whose number of servers follows its load.
+    ScalableTarget,
 }
 
 impl Resource {
     /// Every kind, in the order of the workflow.
-    pub const ALL: [Self; 5] =
-        [Self::ProcessingJob, Self::TrainingJob, Self::Model, Self::EndpointConfig, Self::Endpoint];
+    pub const ALL: [Self; 7] = [
+        Self::ProcessingJob,
+        Self::TrainingJob,
+        Self::Model,
+        Self::TransformJob,
+        Self::EndpointConfig,
+        Self::Endpoint,
+        Self::ScalableTarget,
+    ];
 
     /// The segment before the name in an ARN; also the kind's key in the metastore.
     pub const fn arn_segment(self) -> &'static str {
         match self {
             Self::TrainingJob => "training-job",
             Self::ProcessingJob => "processing-job",
+            Self::TransformJob => "transform-job",
             Self::Model => "model",
             Self::EndpointConfig => "endpoint-config",
             Self::Endpoint => "endpoint",
+            Self::ScalableTarget => "scalable-target",
         }
     }
 
@@ -36,9 +49,11 @@ impl Resource {
         match self {
             Self::TrainingJob => "training job",
             Self::ProcessingJob => "processing job",
+            Self::TransformJob => "transform job",
             Self::Model => "model",
             Self::EndpointConfig => "endpoint configuration",
             Self::Endpoint => "endpoint",
+            Self::ScalableTarget => "scalable target",
         }
     }
 

@@ -111,7 +111,7 @@ impl EndpointStatus {
         match self {
             Self::Creating => matches!(next, Self::InService | Self::Failed | Self::Deleting),
             Self::InService => matches!(next, Self::Updating | Self::Deleting | Self::Failed),
-            Self::Updating => matches!(next, Self::InService | Self::Failed),
+            Self::Updating => matches!(next, Self::InService | Self::Failed | Self::Deleting),
             Self::Failed => matches!(next, Self::Deleting),
             Self::Deleting => false,
         }

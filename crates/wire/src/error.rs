@@ -14,13 +14,15 @@ pub enum Protocol {
     RestJson,
     /// XML answers to form requests.
     Query,
+    /// CBOR with the operation in the path (Smithy's RPC v2).
+    Cbor,
 }
 
 impl Protocol {
     /// The protocol that current clients use for a service.
     pub const fn of(service: Service) -> Self {
         match service {
-            Service::SageMaker | Service::Logs => Self::Json("1.1"),
+            Service::SageMaker | Service::AutoScaling | Service::Logs => Self::Json("1.1"),
             Service::CloudWatch => Self::Json("1.0"),
             Service::SageMakerRuntime => Self::RestJson,
             Service::Sts | Service::S3 => Self::Query,
@@ -34,6 +36,7 @@ impl Protocol {
             Self::Json(_) => HeaderValue::from_static("application/x-amz-json-1.1"),
             Self::RestJson => HeaderValue::from_static("application/json"),
             Self::Query => HeaderValue::from_static("text/xml"),
+            Self::Cbor => HeaderValue::from_static("application/cbor"),
         }
     }
 }
@@ -49,53 +52,77 @@ pub struct ErrorShape {
     pub message: String,
     /// Further members of the error's structure.
     pub members: Vec<(String, serde_json::Value)>,
+    /// The query protocol's code, where the service's model has one of its own.
+    pub query_code: Option<String>,
 }
+
+/// Codes of the query protocol for errors that every service has.
+const QUERY_CODES: &[(&str, &str)] = &[
+    ("AccessDeniedException", "AccessDenied"),
+    ("IncompleteSignatureException", "IncompleteSignature"),
+    ("InvalidSignatureException", "SignatureDoesNotMatch"),
+    ("MissingAuthenticationTokenException", "MissingAuthenticationToken"),
+    ("ThrottlingException", "Throttling"),
+    ("UnknownOperationException", "InvalidAction"),
+    ("UnrecognizedClientException", "InvalidClientTokenId"),
+    ("ValidationException", "ValidationError"),
+];
 
 impl ErrorShape {
     /// An error without further members.
     pub fn new(code: &str, status: StatusCode, message: impl Into<String>) -> Self {
-        Self { code: code.into(), status, message: message.into(), members: Vec::new() }
+        Self { code: code.into(), status, message: message.into(), members: Vec::new(), query_code: None }
     }
 
     /// The error in a protocol's shape.
     pub fn response(&self, protocol: Protocol, request_id: &str) -> Response<Vec<u8>> {
         let body = match protocol {
-            Protocol::Json(_) => {
-                let mut body = json!({"__type": self.code, "message": self.message});
-                merge(&mut body, &self.members);
-                body.to_string()
-            }
+            Protocol::Json(_) => self.document("__type", "message").to_string().into_bytes(),
             Protocol::RestJson => {
                 let mut body = json!({"Message": self.message});
                 merge(&mut body, &self.members);
-                body.to_string()
+                body.to_string().into_bytes()
             }
-            Protocol::Query => self.xml(request_id),
+            Protocol::Cbor => crate::cbor::encode_plain(&self.document("__type", "message")),
+            Protocol::Query => self.xml(request_id).into_bytes(),
         };
-        let mut response = Response::new(body.into_bytes());
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(http::header::CONTENT_TYPE, protocol.content_type());
         if let Ok(code) = HeaderValue::from_str(&self.code) {
             headers.insert("x-amzn-errortype", code);
         }
-        if protocol == Protocol::Json("1.0") {
-            let fault = if self.status.is_server_error() { "Receiver" } else { "Sender" };
-            // The query protocol's codes are the shapes' names without their ending.
-            let code = self.code.strip_suffix("Exception").unwrap_or(&self.code);
-            if let Ok(value) = HeaderValue::from_str(&format!("{code};{fault}")) {
-                headers.insert("x-amzn-query-error", value);
-            }
+        // CloudWatch's clients go by the codes of the query protocol, which it spoke first.
+        if matches!(protocol, Protocol::Json("1.0") | Protocol::Cbor)
+            && let Ok(value) = HeaderValue::from_str(&format!("{};{}", self.code_of_query(), self.fault()))
+        {
+            headers.insert("x-amzn-query-error", value);
         }
         response
     }
 
+    fn document(&self, code: &str, message: &str) -> serde_json::Value {
+        let mut body = json!({code: self.code, message: self.message});
+        merge(&mut body, &self.members);
+        body
+    }
+
+    const fn fault(&self) -> &'static str {
+        if self.status.as_u16() >= 500 { "Receiver" } else { "Sender" }
+    }
+
+    fn code_of_query(&self) -> &str {
+        let general = || QUERY_CODES.iter().find(|(code, _)| *code == self.code).map(|(_, query)| *query);
+        self.query_code.as_deref().or_else(general).unwrap_or(&self.code)
+    }
+
     fn xml(&self, request_id: &str) -> String {
-        let fault = if self.status.is_server_error() { "Receiver" } else { "Sender" };
         format!(
-            "<ErrorResponse><Error><Type>{fault}</Type><Code>{}</Code><Message>{}</Message></Error>\
+            "<ErrorResponse><Error><Type>{}</Type><Code>{}</Code><Message>{}</Message></Error>\
              <RequestId>{}</RequestId></ErrorResponse>",
-            crate::query::escape(&self.code),
+            self.fault(),
+            crate::query::escape(self.code_of_query()),
             crate::query::escape(&self.message),
             crate::query::escape(request_id)
         )
@@ -125,7 +152,7 @@ mod tests {
         let response = error.response(Protocol::Json("1.0"), "r-1");
         assert_eq!(
             response.headers().get("x-amzn-query-error").map(HeaderValue::as_bytes),
-            Some(b"Validation;Sender".as_slice())
+            Some(b"ValidationError;Sender".as_slice())
         );
     }
 }

@@ -5,14 +5,17 @@
 //! that passes [`Model::violations`] has every required member, known enum values, and lengths,
 //! ranges and patterns within AWS's bounds.
 
+mod cbor;
 mod error;
+pub mod event_stream;
 mod model;
 mod query;
 mod recognise;
 mod validate;
 
+pub use cbor::decode_cbor;
 pub use error::{ErrorShape, Protocol};
 pub use model::{Model, Shape, ShapeKind, model};
-pub use query::{decode_form, encode_query_answer};
+pub use query::decode_form;
 pub use recognise::{Service, Target, recognise};
 pub use validate::{Violation, violations_message};

@@ -13,6 +13,8 @@ use crate::Service;
 pub struct Model {
     operations: BTreeMap<String, Operation>,
     refused: BTreeSet<String>,
+    query_codes: BTreeMap<String, String>,
+    pub(crate) namespace: String,
     pub(crate) shapes: BTreeMap<String, Shape>,
 }
 
@@ -71,9 +73,14 @@ pub enum ShapeKind {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ModelFile {
     operations: BTreeMap<String, Operation>,
     refused: BTreeSet<String>,
+    #[serde(default)]
+    query_codes: BTreeMap<String, String>,
+    #[serde(default)]
+    namespace: String,
     shapes: BTreeMap<String, ShapeFile>,
 }
 
@@ -145,6 +152,8 @@ impl Model {
         Self {
             operations: file.operations,
             refused: file.refused,
+            query_codes: file.query_codes,
+            namespace: file.namespace,
             shapes: file.shapes.into_iter().map(|(name, shape)| (name, shape.into())).collect(),
         }
     }
@@ -162,6 +171,11 @@ impl Model {
     /// Names of the served operations.
     pub fn operations(&self) -> impl Iterator<Item = &str> {
         self.operations.keys().map(String::as_str)
+    }
+
+    /// The code that the query protocol has for an error, where it is not the error's name.
+    pub fn query_code(&self, error: &str) -> Option<&str> {
+        self.query_codes.get(error).map(String::as_str)
     }
 
     pub(crate) fn input(&self, operation: &str) -> Option<&str> {
@@ -192,6 +206,7 @@ macro_rules! models {
 models! {
     SageMaker => "sagemaker",
     SageMakerRuntime => "sagemaker-runtime",
+    AutoScaling => "application-autoscaling",
     Logs => "logs",
     CloudWatch => "cloudwatch",
     Sts => "sts",

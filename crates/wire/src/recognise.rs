@@ -3,6 +3,8 @@
 
 use http::request::Parts;
 
+use crate::Protocol;
+
 /// The services behind the port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {
@@ -10,9 +12,11 @@ pub enum Service {
     SageMaker,
     /// SageMaker's real-time inference, REST-JSON.
     SageMakerRuntime,
+    /// Application Auto Scaling, JSON 1.1.
+    AutoScaling,
     /// CloudWatch Logs, JSON 1.1.
     Logs,
-    /// CloudWatch metrics, JSON 1.0 in query mode.
+    /// CloudWatch metrics: JSON 1.0, CBOR or query-XML, as the client likes.
     CloudWatch,
     /// Security Token Service, query-XML.
     Sts,
@@ -22,13 +26,21 @@ pub enum Service {
 
 impl Service {
     /// Every service.
-    pub const ALL: [Self; 6] =
-        [Self::SageMaker, Self::SageMakerRuntime, Self::Logs, Self::CloudWatch, Self::Sts, Self::S3];
+    pub const ALL: [Self; 7] = [
+        Self::SageMaker,
+        Self::SageMakerRuntime,
+        Self::AutoScaling,
+        Self::Logs,
+        Self::CloudWatch,
+        Self::Sts,
+        Self::S3,
+    ];
 
     /// The service's name in a credential scope.
     pub const fn signing_name(self) -> &'static str {
         match self {
             Self::SageMaker | Self::SageMakerRuntime => "sagemaker",
+            Self::AutoScaling => "application-autoscaling",
             Self::Logs => "logs",
             Self::CloudWatch => "monitoring",
             Self::Sts => "sts",
@@ -47,46 +59,92 @@ pub enum Target {
         /// The operation's name.
         operation: String,
     },
+    /// An operation named in the path, with a CBOR body.
+    Cbor {
+        /// The service of the path.
+        service: Service,
+        /// The operation's name.
+        operation: String,
+    },
     /// A form with `Action` in the body; the operation stands there.
     Query(Service),
     /// `POST /endpoints/{name}/invocations`: the endpoint's name, decoded.
     Invoke(String),
-    /// An operation or service that is not known here: its name.
-    Unknown(String),
+    /// `POST /endpoints/{name}/invocations-response-stream`: the endpoint's name, decoded.
+    InvokeStream(String),
+    /// `POST /endpoints/{name}/async-invocations`: the endpoint's name, decoded.
+    InvokeAsync(String),
+    /// A service that is not known here.
+    Unknown {
+        /// What was asked for, in words.
+        name: String,
+        /// How the client expects its error.
+        protocol: Protocol,
+    },
     /// Everything else.
     S3,
 }
 
 const TARGETS: &[(&str, Service)] = &[
     ("SageMaker", Service::SageMaker),
+    ("AnyScaleFrontendService", Service::AutoScaling),
     ("Logs_20140328", Service::Logs),
     ("GraniteServiceVersion20100801", Service::CloudWatch),
 ];
 
 /// Decides by header, path and the service of the credential scope (when there is one).
 pub fn recognise(parts: &Parts, scope_service: Option<&str>) -> Target {
-    if let Some(target) = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()) {
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    if header("smithy-protocol") == Some("rpc-v2-cbor") {
+        return cbor(parts.uri.path());
+    }
+    if let Some(target) = header("x-amz-target") {
         let (prefix, operation) = target.rsplit_once('.').unwrap_or((target, ""));
-        return TARGETS.iter().find(|(name, _)| *name == prefix).map_or_else(
-            || Target::Unknown(target.to_owned()),
-            |(_, service)| Target::Json { service: *service, operation: operation.to_owned() },
-        );
+        return match service_of(prefix) {
+            Some(service) => Target::Json { service, operation: operation.to_owned() },
+            None => Target::Unknown { name: target.to_owned(), protocol: Protocol::Json("1.1") },
+        };
     }
     if scope_service == Some("s3") {
         return Target::S3;
     }
-    if let Some(name) = invoked_endpoint(parts.uri.path()) {
+    if let Some(name) = invoked_endpoint(parts.uri.path(), "/invocations") {
         return Target::Invoke(name);
+    }
+    if let Some(name) = invoked_endpoint(parts.uri.path(), "/invocations-response-stream") {
+        return Target::InvokeStream(name);
+    }
+    if let Some(name) = invoked_endpoint(parts.uri.path(), "/async-invocations") {
+        return Target::InvokeAsync(name);
     }
     match scope_service {
         Some("sts") => Target::Query(Service::Sts),
+        Some("monitoring") => Target::Query(Service::CloudWatch),
         None => Target::S3,
-        Some(other) => Target::Unknown(format!("{} {} ({other})", parts.method, parts.uri.path())),
+        Some(other) => {
+            let form = header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form"));
+            let protocol = if form { Protocol::Query } else { Protocol::RestJson };
+            Target::Unknown { name: format!("{} {} ({other})", parts.method, parts.uri.path()), protocol }
+        }
     }
 }
 
-fn invoked_endpoint(path: &str) -> Option<String> {
-    let name = path.strip_prefix("/endpoints/")?.strip_suffix("/invocations")?;
+fn service_of(prefix: &str) -> Option<Service> {
+    TARGETS.iter().find(|(name, _)| *name == prefix).map(|(_, service)| *service)
+}
+
+/// `/service/{service}/operation/{operation}`, where the service may have a namespace before it.
+fn cbor(path: &str) -> Target {
+    let named = path.strip_prefix("/service/").and_then(|rest| rest.split_once("/operation/"));
+    let found = named.and_then(|(name, operation)| {
+        let service = service_of(name.rsplit_once('.').map_or(name, |(_, name)| name))?;
+        Some(Target::Cbor { service, operation: operation.to_owned() })
+    });
+    found.unwrap_or_else(|| Target::Unknown { name: path.to_owned(), protocol: Protocol::Cbor })
+}
+
+fn invoked_endpoint(path: &str, operation: &str) -> Option<String> {
+    let name = path.strip_prefix("/endpoints/")?.strip_suffix(operation)?;
     let decoded = percent_encoding::percent_decode_str(name).decode_utf8().ok()?;
     (!decoded.is_empty() && !decoded.contains('/')).then(|| decoded.into_owned())
 }
@@ -113,7 +171,37 @@ mod tests {
         let expected = Target::Json { service: Service::SageMaker, operation: "CreateModel".into() };
         assert_eq!(recognise(&request, Some("sagemaker")), expected);
         let request = parts("POST", "/", Some("Elsewhere.Do"));
-        assert_eq!(recognise(&request, Some("x")), Target::Unknown("Elsewhere.Do".into()));
+        let unknown = Target::Unknown { name: "Elsewhere.Do".into(), protocol: Protocol::Json("1.1") };
+        assert_eq!(recognise(&request, Some("x")), unknown);
+    }
+
+    #[test]
+    fn cloudwatch_is_found_in_three_protocols() {
+        let expected = Target::Json { service: Service::CloudWatch, operation: "ListMetrics".into() };
+        let request = parts("POST", "/", Some("GraniteServiceVersion20100801.ListMetrics"));
+        assert_eq!(recognise(&request, Some("monitoring")), expected);
+        assert_eq!(
+            recognise(&parts("POST", "/", None), Some("monitoring")),
+            Target::Query(Service::CloudWatch)
+        );
+        let mut request = parts("POST", "/service/GraniteServiceVersion20100801/operation/ListMetrics", None);
+        request.headers.insert("smithy-protocol", http::HeaderValue::from_static("rpc-v2-cbor"));
+        let expected = Target::Cbor { service: Service::CloudWatch, operation: "ListMetrics".into() };
+        assert_eq!(recognise(&request, Some("monitoring")), expected);
+    }
+
+    #[test]
+    fn unknown_services_are_refused_in_their_own_protocol() {
+        let request = parts("PUT", "/BatchPutMetrics", None);
+        let unknown = |request| match recognise(request, Some("sagemaker")) {
+            Target::Unknown { name, protocol } => (name, protocol),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(unknown(&request), ("PUT /BatchPutMetrics (sagemaker)".into(), Protocol::RestJson));
+        let mut request = parts("POST", "/", None);
+        let form = http::HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
+        request.headers.insert("content-type", form);
+        assert_eq!(unknown(&request).1, Protocol::Query);
     }
 
     #[test]
@@ -121,6 +209,10 @@ mod tests {
         let request = parts("POST", "/endpoints/a/invocations", None);
         assert_eq!(recognise(&request, Some("s3")), Target::S3);
         assert_eq!(recognise(&request, Some("sagemaker")), Target::Invoke("a".into()));
+        let request = parts("POST", "/endpoints/a%2Db/async-invocations", None);
+        assert_eq!(recognise(&request, Some("sagemaker")), Target::InvokeAsync("a-b".into()));
+        let request = parts("POST", "/endpoints/a/invocations-response-stream", None);
+        assert_eq!(recognise(&request, Some("sagemaker")), Target::InvokeStream("a".into()));
     }
 
     #[test]

@@ -1,9 +1,17 @@
-//! Endpoints: accepted, deployed by a workflow, kept up by a supervisor for every model server.
+//! Endpoints: accepted, deployed and updated by a workflow, kept up by a keeper for every model
+//! server.
 
 mod deploy;
+mod fleet;
+mod operate;
+mod plan;
+mod prepare;
+mod record;
+mod rollout;
 mod server;
+mod update;
 
-use sagebrush_metastore::{NewRecord, Order, WorkflowChange};
+use sagebrush_metastore::{NewRecord, Order, Record, WorkflowChange};
 use sagebrush_types::limits::ENDPOINTS_OPEN;
 use sagebrush_types::{EndpointStatus, Failure, FailureKind, Outcome, Resource, Scope};
 use serde::Deserialize;
@@ -12,19 +20,33 @@ use serde_json::{Value, json};
 use crate::document::{pick, seconds};
 use crate::page::ListShape;
 use crate::request::RequestTag;
-use crate::{ControlPlane, failure, request};
+use crate::{ControlPlane, data_capture, failure, request};
 
 pub use deploy::resume;
 
-/// The member of an endpoint's record that keeps the configuration it was made from. It is for the
-/// workflow and not shown.
-const KEPT_CONFIG: &str = "_EndpointConfig";
+pub use plan::CONFIG;
+use plan::CONTAINERS;
+
+/// The steps of an endpoint's workflow. Being deployed for the first time.
+const DEPLOY: &str = "deploy";
+/// In service: brought up again after a restart.
+const SERVE: &str = "serve";
+/// Being updated: brought up as it was, then the update is begun anew.
+const UPDATE: &str = "update";
+/// Being deleted.
+const DELETE: &str = "delete";
+
+/// The member of an endpoint's record that keeps an update under way.
+const UPDATE_KEPT: &str = "_Update";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct CreateEndpoint {
     endpoint_name: String,
     endpoint_config_name: String,
+    /// For the updates to come that retain it.
+    #[serde(default)]
+    deployment_config: Value,
     #[serde(default)]
     tags: Vec<RequestTag>,
 }
@@ -39,30 +61,19 @@ impl ControlPlane {
     /// CreateEndpoint.
     ///
     /// # Errors
-    /// `NotFound` for a configuration that is not there; `AlreadyExists`.
+    /// `NotFound` for a configuration or model that is not there; `AlreadyExists`.
     pub async fn create_endpoint(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
         let request: CreateEndpoint = request::decode("CreateEndpoint", document)?;
         let config = self.find(scope, Resource::EndpointConfig, &request.endpoint_config_name).await?;
+        let variants = config.document["ProductionVariants"].as_array().into_iter().flatten();
+        let total = variants.filter_map(|variant| variant["InitialInstanceCount"].as_u64()).sum();
+        rollout::Rollout::of(&request.deployment_config, total)?;
         self.check_open(Resource::Endpoint, ENDPOINTS_OPEN).await?;
         let name = &request.endpoint_name;
         let arn = scope.arn(Resource::Endpoint, name);
         let now = self.now();
-        let variants: Vec<Value> = config.document["ProductionVariants"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|variant| {
-                json!({
-                    "VariantName": variant["VariantName"],
-                    "DeployedImages": [],
-                    "CurrentWeight": variant["InitialVariantWeight"],
-                    "DesiredWeight": variant["InitialVariantWeight"],
-                    "CurrentInstanceCount": 0,
-                    "DesiredInstanceCount": variant["InitialInstanceCount"],
-                })
-            })
-            .collect();
-        let record = NewRecord {
+        let containers = self.containers(scope, &config.document).await?;
+        let mut record = NewRecord {
             key: self.key(scope, Resource::Endpoint, name),
             arn: arn.clone(),
             status: EndpointStatus::Creating.as_str().into(),
@@ -71,22 +82,25 @@ impl ControlPlane {
                 "EndpointName": name,
                 "EndpointArn": arn,
                 "EndpointConfigName": request.endpoint_config_name,
-                "ProductionVariants": variants,
+                "ProductionVariants": plan::summaries(&config.document, &containers, now),
                 "EndpointStatus": EndpointStatus::Creating.as_str(),
                 "CreationTime": seconds(now),
                 "LastModifiedTime": seconds(now),
                 // The configuration may be deleted while the endpoint lives on.
-                KEPT_CONFIG: config.document,
+                CONFIG: config.document,
+                CONTAINERS: containers,
             }),
             tags: request::tags(&request.tags),
-            workflow: Some(deploy::DEPLOY.into()),
+            workflow: Some(DEPLOY.into()),
         };
+        if !request.deployment_config.is_null() {
+            record.document["LastDeploymentConfig"] = request.deployment_config;
+        }
         self.store()
             .create(&record)
             .await
             .map_err(|error| failure::of_creation(error, scope, Resource::Endpoint, name))?;
-        let config = record.document[KEPT_CONFIG].clone();
-        deploy::start(self, record.key, config);
+        deploy::start(self, record.key);
         Ok(json!({"EndpointArn": arn}))
     }
 
@@ -97,8 +111,19 @@ impl ControlPlane {
     pub async fn describe_endpoint(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
         let name: EndpointName = request::decode("DescribeEndpoint", document)?;
         let mut document = self.find(scope, Resource::Endpoint, &name.endpoint_name).await?.document;
+        if let Some(update) = document.get(UPDATE_KEPT) {
+            let members = ["EndpointConfigName", "ProductionVariants", "StartTime"];
+            document["PendingDeploymentSummary"] = pick(update, &members);
+        }
+        if let Some(capture) = data_capture::of_config(&document[CONFIG])? {
+            document["DataCaptureConfig"] = capture.summary();
+        }
+        let asynchronous = document[CONFIG]["AsyncInferenceConfig"].take();
+        if !asynchronous.is_null() {
+            document["AsyncInferenceConfig"] = asynchronous;
+        }
         if let Some(members) = document.as_object_mut() {
-            members.remove(KEPT_CONFIG);
+            members.retain(|name, _| !name.starts_with('_'));
         }
         Ok(document)
     }
@@ -132,22 +157,28 @@ impl ControlPlane {
         let key = self.find(scope, Resource::Endpoint, &name.endpoint_name).await?.key;
         let now = self.now();
         self.store()
-            .update(&key, &WorkflowChange::Step(deploy::DELETE.into()), |record| {
+            .update(&key, &WorkflowChange::Step(DELETE.into()), |record| {
                 if record.status == EndpointStatus::Deleting.as_str() {
-                    return Err(Failure::new(
-                        FailureKind::WrongState(Resource::Endpoint),
-                        format!("Cannot update in-progress endpoint \"{}\".", record.arn),
-                    ));
+                    return Err(in_progress(record));
                 }
-                deploy::enter(record, EndpointStatus::Deleting, now)
+                record::enter(record, EndpointStatus::Deleting, now)
             })
             .await
             .map_err(failure::of_metastore)??;
+        let runs = self.shared.live.stop(&key);
         self.unroute(&key);
-        if !self.shared.live.stop(&key) {
+        if !runs {
             // Nothing runs for it, as for one that failed: only the record is left.
             deploy::finish_deletion(self, &key).await;
         }
         Ok(json!({}))
     }
+}
+
+/// AWS's words for an endpoint on its way to another state.
+fn in_progress(record: &Record) -> Failure {
+    Failure::new(
+        FailureKind::WrongState(Resource::Endpoint),
+        format!("Cannot update in-progress endpoint \"{}\".", record.arn),
+    )
 }

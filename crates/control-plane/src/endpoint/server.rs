@@ -1,16 +1,17 @@
 //! One model server: started, pinged, logged, and started again when it ends.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sagebrush_metastore::{Key, LogLine};
 use sagebrush_runner::{Exit, ProcessRun, RunEvent, ping};
-use sagebrush_types::limits::{SERVER_START_TIMEOUT, SERVER_STOP_GRACE};
-use sagebrush_types::{Failure, Outcome};
+use sagebrush_types::limits::{INVOKE_TIMEOUT, SERVER_START_TIMEOUT, SERVER_STOP_GRACE};
+use sagebrush_types::{Failure, Outcome, ServerLease};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::deploy::PreparedModel;
+use super::prepare::PreparedModel;
 use crate::built_in::Task;
 use crate::workflow::{Signal, told_to_end};
 use crate::{ControlPlane, reconcile};
@@ -22,30 +23,43 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// A server that was up this long starts with the shortest wait again.
 const SETTLED: Duration = Duration::from_secs(60);
 
-/// What a server's keeper tells the endpoint.
+/// Time between two looks at whether a retired server is still in use.
+const DRAIN_EVERY: Duration = Duration::from_millis(10);
+
+/// Which server: of which version of the endpoint, which variant, which instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Number of the version.
+    pub generation: u64,
+    /// Place of the variant in the version.
+    pub variant: usize,
+    /// Number of the instance in the variant.
+    pub instance: u64,
+}
+
+/// What became of a server.
 #[derive(Debug)]
-pub enum ServerReport {
+pub enum State {
     /// It answers pings.
     Up {
-        /// Place of its variant.
-        variant: usize,
         /// Where it listens.
         address: SocketAddr,
+        /// Held by whoever may send it requests.
+        lease: Arc<ServerLease>,
     },
-    /// It no longer runs.
-    Down {
-        /// Place of its variant.
-        variant: usize,
-        /// Where it listened.
-        address: SocketAddr,
-    },
+    /// It was up and no longer runs.
+    Down,
     /// A start failed.
-    GaveUp {
-        /// Place of its variant.
-        variant: usize,
-        /// Why.
-        message: String,
-    },
+    GaveUp(String),
+}
+
+/// What a server's keeper tells the endpoint.
+#[derive(Debug)]
+pub struct ServerReport {
+    /// Which server.
+    pub place: Place,
+    /// What became of it.
+    pub state: State,
 }
 
 /// One instance of a variant.
@@ -54,12 +68,10 @@ pub struct Server {
     pub plane: ControlPlane,
     /// The endpoint.
     pub key: Key,
-    /// Place of the variant in the endpoint.
-    pub variant: usize,
+    /// Which server this is.
+    pub place: Place,
     /// Name of the variant.
     pub variant_name: String,
-    /// Number of the instance, from 0.
-    pub instance: u64,
     /// Seconds until the first ping must succeed.
     pub start_timeout: Option<u64>,
     /// What it serves.
@@ -74,28 +86,66 @@ enum Life {
     Ended { message: String, was_up: bool },
 }
 
+/// How far the end of a server that was told to end has come.
+struct Ending {
+    told: bool,
+    next_look: Instant,
+    terminate_by: Instant,
+    terminated: bool,
+}
+
+impl Default for Ending {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self { told: false, next_look: now, terminate_by: now, terminated: false }
+    }
+}
+
+impl Ending {
+    fn begin(&mut self, told: Signal) {
+        self.told = true;
+        self.next_look = Instant::now();
+        // When the server program ends, its front door has drained already.
+        let patience = if told == Signal::ShutDown { Duration::ZERO } else { INVOKE_TIMEOUT };
+        self.terminate_by = self.next_look + patience;
+    }
+
+    /// Waits for the last request, then asks the program to end, then ends it.
+    fn go_on(&mut self, run: &ProcessRun, lease: &Arc<ServerLease>) {
+        let now = Instant::now();
+        if self.terminated {
+            run.stopper().kill();
+            self.next_look = now + SERVER_STOP_GRACE;
+        } else if lease.is_unused() || now >= self.terminate_by {
+            run.stopper().terminate();
+            self.terminated = true;
+            self.next_look = now + SERVER_STOP_GRACE;
+        } else {
+            self.next_look = now + DRAIN_EVERY;
+        }
+    }
+}
+
 impl Server {
-    /// Keeps the server up until told to end.
-    pub async fn keep_up(self, mut signal: watch::Receiver<Signal>) {
+    /// Keeps the server up until told to end: at once when the server program ends, else when its
+    /// last request has been answered. Returns its generation.
+    pub async fn keep_up(self, mut signal: watch::Receiver<Signal>) -> u64 {
         let mut wait = BACKOFF.0;
         loop {
             let born = Instant::now();
             let (message, was_up) = match self.live(&mut signal).await {
-                Ok(Life::Told) => return,
+                Ok(Life::Told) => return self.place.generation,
                 Ok(Life::Ended { message, was_up }) => (message, was_up),
                 Err(failure) => (failure.cause.unwrap_or(failure.message), false),
             };
             tracing::warn!(endpoint = %self.key, variant = self.variant_name, "model server ended: {message}");
             if !was_up {
-                let report = ServerReport::GaveUp { variant: self.variant, message };
-                if self.reports.send(report).await.is_err() {
-                    return;
-                }
+                self.report(State::GaveUp(message)).await;
             }
             wait = if born.elapsed() > SETTLED { BACKOFF.0 } else { (wait * 2).min(BACKOFF.1) };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                _ = told_to_end(&mut signal) => return,
+                _ = told_to_end(&mut signal) => return self.place.generation,
             }
         }
     }
@@ -104,11 +154,11 @@ impl Server {
         let address = free_address()?;
         let mut run = self.start(address)?;
         let mut log = ServerLog::new(self);
+        let lease = Arc::new(ServerLease::default());
         let limit = self.start_timeout.map_or(SERVER_START_TIMEOUT, Duration::from_secs);
         let deadline = Instant::now() + limit;
         let mut up = false;
-        let mut kill_at: Option<Instant> = None;
-        let mut told = false;
+        let mut ending = Ending::default();
         let mut next_ping = Instant::now() + PING_EVERY;
         let mut ticks = tokio::time::interval(Duration::from_millis(200));
         loop {
@@ -117,31 +167,27 @@ impl Server {
                     RunEvent::Line(line) => log.take(line).await,
                     RunEvent::Exited(exit) => {
                         log.flush().await;
-                        if up {
-                            self.report(ServerReport::Down { variant: self.variant, address }).await;
+                        if ending.told {
+                            return Ok(Life::Told);
                         }
-                        return Ok(if told { Life::Told } else { self.ended(exit, up, &log) });
+                        if up {
+                            self.report(State::Down).await;
+                        }
+                        return Ok(self.ended(exit, up, &log));
                     }
                 },
                 _ = ticks.tick() => log.flush().await,
-                () = tokio::time::sleep_until(next_ping), if !up && !told => {
+                () = tokio::time::sleep_until(next_ping), if !up && !ending.told => {
                     if ping(address).await {
                         up = true;
-                        self.report(ServerReport::Up { variant: self.variant, address }).await;
+                        self.report(State::Up { address, lease: Arc::clone(&lease) }).await;
                     } else if Instant::now() > deadline {
                         run.stopper().kill();
                     }
                     next_ping = Instant::now() + PING_EVERY;
                 }
-                _ = told_to_end(signal), if !told => {
-                    told = true;
-                    run.stopper().terminate();
-                    kill_at = Some(Instant::now() + SERVER_STOP_GRACE);
-                }
-                () = tokio::time::sleep_until(kill_at.unwrap_or(deadline)), if kill_at.is_some() => {
-                    run.stopper().kill();
-                    kill_at = None;
-                }
+                told = told_to_end(signal), if !ending.told => ending.begin(told),
+                () = tokio::time::sleep_until(ending.next_look), if ending.told => ending.go_on(&run, &lease),
             }
         }
     }
@@ -168,14 +214,14 @@ impl Server {
         let program = self.plane.program(built_in, Task::Serve, environment, layout);
         let run = ProcessRun::start(&program).map_err(Failure::internal)?;
         if let Some(folder) = layout.root().parent() {
-            reconcile::remember(folder, self.instance, &run).map_err(Failure::internal)?;
+            reconcile::remember(folder, self.place.instance, &run).map_err(Failure::internal)?;
         }
         Ok(run)
     }
 
-    async fn report(&self, report: ServerReport) {
+    async fn report(&self, state: State) {
         // Nobody reads any more when the endpoint is going down.
-        let _ = self.reports.send(report).await;
+        let _ = self.reports.send(ServerReport { place: self.place, state }).await;
     }
 }
 
@@ -199,7 +245,7 @@ struct ServerLog<'a> {
 impl<'a> ServerLog<'a> {
     fn new(server: &'a Server) -> Self {
         let group = format!("/aws/sagemaker/Endpoints/{}", server.key.name);
-        let stream = format!("{}/i-{}-{}", server.variant_name, server.instance, server.plane.now());
+        let stream = format!("{}/i-{}-{}", server.variant_name, server.place.instance, server.plane.now());
         Self { server, group, stream, lines: Vec::new(), last: None }
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::built_in::Task;
 use crate::document::{default_member, pick, seconds};
-use crate::request::{RequestTag, check_environment, refuse_if};
+use crate::request::{ExperimentConfig, RequestTag, check_environment, refuse_if};
 use crate::workflow::job;
 use crate::{ControlPlane, failure, request};
 
@@ -25,6 +25,7 @@ pub const REQUEST_MEMBERS: &[&str] = &[
     "Environment",
     "NetworkConfig",
     "RoleArn",
+    "ExperimentConfig",
 ];
 
 /// The members of a processing job that are acted on.
@@ -49,6 +50,8 @@ pub struct CreateProcessingJob {
     _network_config: Option<NetworkConfig>,
     #[serde(rename = "RoleArn")]
     _role_arn: String,
+    #[serde(default, rename = "ExperimentConfig")]
+    _experiment_config: ExperimentConfig,
     #[serde(default)]
     tags: Vec<RequestTag>,
 }

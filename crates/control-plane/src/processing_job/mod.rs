@@ -63,6 +63,17 @@ impl ControlPlane {
         self.list(scope, document, &shape).await
     }
 
+    /// DeleteProcessingJob: the record and its tags. Log and outputs stay, and the name is free.
+    ///
+    /// # Errors
+    /// `NotFound`; `InUse` while the job is not over.
+    pub async fn delete_processing_job(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
+        let name: ProcessingJobName = request::decode("DeleteProcessingJob", document)?;
+        let key = self.find(scope, Resource::ProcessingJob, &name.processing_job_name).await?.key;
+        job::delete(self, &key).await?;
+        Ok(json!({}))
+    }
+
     /// StopProcessingJob.
     ///
     /// # Errors

@@ -114,6 +114,7 @@ impl Job for CreateProcessingJob {
         };
         record.document[member] = seconds(now);
         record.document["LastModifiedTime"] = seconds(now);
+        record.modified = now;
         Ok(())
     }
 
@@ -121,6 +122,7 @@ impl Job for CreateProcessingJob {
         set_status(record, status)?;
         record.document["ProcessingJobStatus"] = json!(status.as_str());
         record.document["LastModifiedTime"] = seconds(now);
+        record.modified = now;
         Ok(())
     }
 }

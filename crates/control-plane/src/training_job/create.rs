@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::state;
 use crate::built_in::Task;
 use crate::document::{default_member, pick};
-use crate::request::{RequestTag, check_environment, refuse_if};
+use crate::request::{ExperimentConfig, RequestTag, check_environment, refuse_if};
 use crate::workflow::job;
 use crate::{ControlPlane, failure, request};
 
@@ -28,6 +28,7 @@ pub const REQUEST_MEMBERS: &[&str] = &[
     "Environment",
     "ProfilerConfig",
     "DebugHookConfig",
+    "ExperimentConfig",
 ];
 
 /// The members of a training job that are acted on.
@@ -63,6 +64,8 @@ pub struct CreateTrainingJob {
     _enable_managed_spot_training: bool,
     profiler_config: Option<ProfilerConfig>,
     debug_hook_config: Option<DebugHookConfig>,
+    #[serde(default, rename = "ExperimentConfig")]
+    _experiment_config: ExperimentConfig,
 }
 
 #[derive(Debug, Deserialize)]
@@ -156,7 +159,7 @@ struct StoppingCondition {
 /// a ProfilingStatus of Disabled.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct ProfilerConfig {
+pub(super) struct ProfilerConfig {
     #[serde(default, rename = "DisableProfiler")]
     _disable_profiler: bool,
     #[serde(default, rename = "S3OutputPath")]
@@ -165,6 +168,17 @@ struct ProfilerConfig {
     _profiling_interval_in_milliseconds: Option<u64>,
     #[serde(default)]
     profiling_parameters: BTreeMap<String, String>,
+}
+
+impl ProfilerConfig {
+    /// Refuses what asks for a profile.
+    pub(super) fn check(&self) -> Outcome<()> {
+        refuse_if(
+            !self.profiling_parameters.is_empty(),
+            "ProfilerConfig.ProfilingParameters",
+            "profiling is not supported; leave the parameters out.",
+        )
+    }
 }
 
 /// The SDK sends this with every job; without collections it asks for nothing.
@@ -294,11 +308,7 @@ fn check(request: &CreateTrainingJob) -> Outcome<()> {
             "encryption with KMS keys is not supported.",
         )?;
     }
-    refuse_if(
-        request.profiler_config.as_ref().is_some_and(|profiler| !profiler.profiling_parameters.is_empty()),
-        "ProfilerConfig.ProfilingParameters",
-        "profiling is not supported; leave the parameters out.",
-    )?;
+    request.profiler_config.as_ref().map_or(Ok(()), ProfilerConfig::check)?;
     refuse_if(
         request.debug_hook_config.as_ref().is_some_and(|hook| !hook.collection_configurations.is_empty()),
         "DebugHookConfig.CollectionConfigurations",

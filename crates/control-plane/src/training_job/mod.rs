@@ -2,6 +2,7 @@
 
 mod create;
 mod state;
+mod update;
 mod workflow;
 
 use sagebrush_metastore::Order;
@@ -61,6 +62,17 @@ impl ControlPlane {
             },
         };
         self.list(scope, document, &shape).await
+    }
+
+    /// DeleteTrainingJob: the record and its tags. Log, metrics and artifact stay, and the name is free.
+    ///
+    /// # Errors
+    /// `NotFound`; `InUse` while the job is not over.
+    pub async fn delete_training_job(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
+        let name: TrainingJobName = request::decode("DeleteTrainingJob", document)?;
+        let key = self.find(scope, Resource::TrainingJob, &name.training_job_name).await?.key;
+        job::delete(self, &key).await?;
+        Ok(json!({}))
     }
 
     /// StopTrainingJob. A job that is over already is left as it is.

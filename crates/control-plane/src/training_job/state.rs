@@ -31,6 +31,7 @@ pub fn enter(record: &mut Record, status: JobStatus, secondary: SecondaryStatus,
     } else if status.is_terminal() {
         return Err(Failure::internal(format!("{}: {status} is its end", record.key)));
     }
+    record.modified = now;
     let document = &mut record.document;
     document["TrainingJobStatus"] = json!(status.as_str());
     document["SecondaryStatus"] = json!(secondary.as_str());

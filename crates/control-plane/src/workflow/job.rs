@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sagebrush_metastore::{Key, Record, WorkflowChange};
+use sagebrush_metastore::{Key, MetastoreError, Record, WorkflowChange};
 use sagebrush_runner::{Exit, Layout, ProcessRun, Program, Shard, StageError, stage_prefix};
 use sagebrush_types::limits::FAILURE_REASON_CHARS;
 use sagebrush_types::{Failure, FailureKind, JobStatus, Outcome, s3_uri};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::{Ended, Follow, MetricReader, Signal, follow, told_to_end};
-use crate::{ControlPlane, failure, reconcile};
+use crate::{ControlPlane, failure, not_found, reconcile};
 
 /// Input is being laid out; the step can be done again from its beginning.
 pub const STAGE: &str = "stage";
@@ -91,12 +91,23 @@ pub enum Moment {
     Storing,
 }
 
+/// What a run came to.
+#[derive(Debug)]
+pub enum Ran {
+    /// Its program ended.
+    Ended(Ended),
+    /// The job ends with this; there is nothing to store.
+    Over(Ending),
+}
+
 /// A kind of job.
 pub trait Job: Sized + Send + Sync + 'static {
     /// Log group of its programs; also the namespace of its metrics.
     const LOG_GROUP: &'static str;
     /// Dimension of its metrics, whose value is the job's name.
     const DIMENSION: &'static str;
+    /// May a run that the server's end cut off be done again from its beginning?
+    const REPEATABLE: bool = false;
 
     /// The typed request inside a record.
     fn parameters(record: &Record) -> Outcome<Self>;
@@ -116,6 +127,18 @@ pub trait Job: Sized + Send + Sync + 'static {
         record: &Record,
         layout: &Layout,
     ) -> Outcome<(Program, MetricReader)>;
+
+    /// The run itself: the program, followed to its end.
+    fn run(
+        &self,
+        plane: &ControlPlane,
+        record: &Record,
+        layout: &Layout,
+        metrics: &mut MetricReader,
+        signal: &mut watch::Receiver<Signal>,
+    ) -> impl Future<Output = Outcome<Ran>> + Send {
+        async { run_program(plane, record, self, layout, metrics, signal).await.map(Ran::Ended) }
+    }
 
     /// Stores the results of a program that ended well.
     fn store(
@@ -169,6 +192,10 @@ pub fn start<J: Job>(plane: &ControlPlane, key: Key) {
 pub async fn resume<J: Job>(plane: &ControlPlane, key: Key, step: String) {
     if step == RUN {
         reconcile::kill_leftovers(&plane.work_folder(&key));
+    }
+    if step == RUN && J::REPEATABLE {
+        spawn::<J>(plane, key, STAGE.to_owned());
+    } else if step == RUN {
         end::<J>(plane, &key, Ending::failed(reconcile::INTERRUPTED)).await;
     } else {
         spawn::<J>(plane, key, step);
@@ -200,6 +227,33 @@ pub async fn stop<J: Job>(plane: &ControlPlane, key: &Key) -> Outcome<()> {
         .map_err(failure::of_metastore)??;
     plane.shared.live.stop(key);
     Ok(())
+}
+
+/// Deletes a job that is over; its log and what it stored stay.
+pub async fn delete(plane: &ControlPlane, key: &Key) -> Outcome<()> {
+    let over = |record: &Record| {
+        let status = status(record)?;
+        if status.is_terminal() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            FailureKind::InUse(key.kind),
+            format!(
+                "The request was rejected because the {} {} is in status {status}. Stop it, or wait for its end.",
+                key.kind.noun(),
+                key.name
+            ),
+        ))
+    };
+    let record = plane.store().get(key).await.map_err(failure::of_metastore)?;
+    record.as_ref().map_or(Ok(()), over)?;
+    // A job that is over may still be clearing its folder, which the next of that name will use.
+    plane.shared.live.left(key).await;
+    match plane.store().delete_if(key, over).await {
+        Ok(deleted) => deleted.map(drop),
+        Err(MetastoreError::NotFound(_)) => Err(not_found(&plane.scope(&key.region), key.kind, &key.name)),
+        Err(error) => Err(failure::of_metastore(error)),
+    }
 }
 
 fn spawn<J: Job>(plane: &ControlPlane, key: Key, step: String) {
@@ -255,8 +309,15 @@ async fn drive<J: Job>(
         return Ok(Some(ending));
     }
     note::<J>(plane, key, Moment::Running, &metrics, WorkflowChange::Step(RUN.into())).await?;
-    let ended = run(plane, &record, &job, &layout, &mut metrics, signal).await?;
+    let ran = job.run(plane, &record, &layout, &mut metrics, signal).await?;
+    if J::REPEATABLE && matches!(ran, Ran::Ended(Ended::ShutDown)) {
+        return Ok(None);
+    }
     note::<J>(plane, key, Moment::Ran, &metrics, WorkflowChange::Keep).await?;
+    let ended = match ran {
+        Ran::Over(ending) => return Ok(Some(ending)),
+        Ran::Ended(ended) => ended,
+    };
     Ok(Some(match ended {
         Ended::Exited(Exit::Code(0)) => {
             note::<J>(plane, key, Moment::Storing, &metrics, WorkflowChange::Step(STORE.into())).await?;
@@ -269,7 +330,7 @@ async fn drive<J: Job>(
     }))
 }
 
-async fn run<J: Job>(
+async fn run_program<J: Job>(
     plane: &ControlPlane,
     record: &Record,
     job: &J,

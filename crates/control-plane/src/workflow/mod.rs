@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sagebrush_metastore::Key;
 use sagebrush_types::limits::JOBS_AT_ONCE;
 use sagebrush_types::{Failure, FailureKind, Outcome, Resource};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::{ControlPlane, failure};
@@ -41,7 +42,10 @@ pub struct Live {
     pub turns: Arc<Semaphore>,
     /// Their tasks.
     pub tasks: TaskTracker,
+    /// Cancelled when the server ends, for tasks that belong to no resource.
+    pub closing: CancellationToken,
     signals: Mutex<HashMap<Key, watch::Sender<Signal>>>,
+    bells: Mutex<HashMap<Key, Arc<Notify>>>,
 }
 
 impl Live {
@@ -50,7 +54,9 @@ impl Live {
         Self {
             turns: Arc::new(Semaphore::new(JOBS_AT_ONCE)),
             tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
             signals: Mutex::default(),
+            bells: Mutex::default(),
         }
     }
 
@@ -64,6 +70,13 @@ impl Live {
     /// The workflow is over.
     pub fn leave(&self, key: &Key) {
         self.signals().remove(key);
+        self.bells().remove(key);
+    }
+
+    /// Rings when a workflow that goes on for ever, as an endpoint's, has to look at its record. A
+    /// ring that nobody waits for is kept for the next who does.
+    pub fn bell(&self, key: &Key) -> Arc<Notify> {
+        Arc::clone(self.bells().entry(key.clone()).or_default())
     }
 
     /// Tells a workflow to end; `false` when it does not run here.
@@ -71,8 +84,18 @@ impl Live {
         self.signals().get(key).is_some_and(|signal| signal.send(Signal::Stop).is_ok())
     }
 
+    /// Completes when no workflow of that key runs here.
+    pub async fn left(&self, key: &Key) {
+        let signal = self.signals().get(key).map(watch::Sender::subscribe);
+        // Leaving drops the sender, which is the only end of the signal's changes.
+        if let Some(mut signal) = signal {
+            while signal.changed().await.is_ok() {}
+        }
+    }
+
     /// Tells every workflow to end because the server does.
     pub fn shut_down(&self) {
+        self.closing.cancel();
         for signal in self.signals().values() {
             signal.send_replace(Signal::ShutDown);
         }
@@ -81,6 +104,10 @@ impl Live {
     fn signals(&self) -> std::sync::MutexGuard<'_, HashMap<Key, watch::Sender<Signal>>> {
         // The map is whole after every statement, so a panic elsewhere does not spoil it.
         self.signals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bells(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Notify>>> {
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,6 +132,7 @@ impl ControlPlane {
     /// Ends every workflow of this process: running jobs fail with a reason, model servers are
     /// stopped and come back at the next start. Returns when all have ended.
     pub async fn shut_down(&self) {
+        self.shared.workers.close();
         self.shared.live.shut_down();
         self.shared.live.tasks.close();
         self.shared.live.tasks.wait().await;

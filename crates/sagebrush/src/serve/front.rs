@@ -4,7 +4,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use sagebrush_api_server::ApiServer;
 use sagebrush_auth::Signed;
-use sagebrush_inference::Inference;
+use sagebrush_inference::{Inference, Manner};
 use sagebrush_wire::{Target, recognise};
 
 /// Both front doors.
@@ -24,7 +24,8 @@ impl Front {
         let target = recognise(&parts, scope.as_deref());
         let request = Request::from_parts(parts, body);
         match target {
-            Target::Invoke(endpoint) => self.inference.invoke(&endpoint, request).await,
+            Target::Invoke(endpoint) => self.inference.invoke(Manner::Whole, &endpoint, request).await,
+            Target::InvokeStream(endpoint) => self.inference.invoke(Manner::Stream, &endpoint, request).await,
             other => self.api.handle(other, request).await,
         }
     }

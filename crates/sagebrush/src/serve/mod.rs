@@ -13,11 +13,14 @@ use sagebrush_api_server::s3;
 use sagebrush_auth::KeyRing;
 use sagebrush_control_plane::{ControlPlane, Settings};
 use sagebrush_env::Clock;
-use sagebrush_inference::Inference;
+use sagebrush_inference::{Events, Inference};
 use sagebrush_metastore::Metastore;
 use sagebrush_object_store::ObjectStore;
+use sagebrush_types::ByteBudget;
+use sagebrush_types::limits::{CAPTURE_BYTES, CAPTURE_EVENTS, INVOCATION_EVENTS};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
 use crate::algorithm::built_ins;
@@ -83,7 +86,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         executable: std::env::current_exe().context("this program's own file is unknown")?,
         built_ins: built_ins(),
     };
-    let plane = ControlPlane::new(store.clone(), objects.clone(), clock, settings);
+    let plane = ControlPlane::new(store.clone(), objects.clone(), clock.clone(), settings);
     if let Err(failure) = plane.reconcile().await {
         bail!(
             "what was going on at the last stop cannot be read: {}",
@@ -91,8 +94,14 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         );
     }
     let s3 = s3::service(objects, Arc::clone(&keys), args.account.clone(), args.region.clone());
+    let (invocations, invocations_seen) = mpsc::channel(INVOCATION_EVENTS);
+    let (captures, captures_seen) = mpsc::channel(CAPTURE_EVENTS);
+    plane.watch_invocations(invocations_seen);
+    plane.keep_captures(captures_seen);
+    plane.scale_variants();
+    let events = Events::new(invocations, captures, ByteBudget::new(CAPTURE_BYTES));
     let front = Front {
-        inference: Inference::new(plane.routes(), Arc::clone(&keys), args.account.clone()),
+        inference: Inference::new(plane.routes(), Arc::clone(&keys), args.account.clone(), clock, events),
         api: ApiServer {
             plane: plane.clone(),
             s3,

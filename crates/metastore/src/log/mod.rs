@@ -1,5 +1,11 @@
 //! Log lines in streams of groups.
 
+mod group;
+mod search;
+
+pub use group::LogGroup;
+pub use search::{StreamOrder, StreamPage};
+
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
@@ -41,6 +47,8 @@ pub enum Direction {
 /// A stream of a log group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogStream {
+    /// Its identity, which no other stream ever has.
+    pub id: i64,
     /// Group it belongs to.
     pub group: String,
     /// Its name.
@@ -66,57 +74,32 @@ impl Metastore {
         let now = self.clock.now_milliseconds();
         let mut transaction = self.begin().await?;
         let (id, first) = open_stream(transaction.connection(), region, group, stream, now).await?;
-        for (sequence, line) in (first..).zip(lines) {
-            sqlx::query(
-                "INSERT INTO log_events (stream_id, sequence, at, ingested, message) VALUES ($1, $2, $3, $4, $5)",
-            )
-            .bind(id)
-            .bind(sequence)
-            .bind(line.at)
-            .bind(now)
-            .bind(&line.message)
-            .execute(transaction.connection())
-            .await?;
-        }
-        if let (Some(earliest), Some(latest)) = (lines.first(), lines.last()) {
-            sqlx::query(
-                "UPDATE log_streams SET lines = lines + $2, first_event = COALESCE(first_event, $3),
-                        last_event = $4, last_ingested = $5 WHERE id = $1",
-            )
-            .bind(id)
-            .bind(lines.len() as i64)
-            .bind(earliest.at)
-            .bind(latest.at)
-            .bind(now)
-            .execute(transaction.connection())
-            .await?;
-        }
+        append(transaction.connection(), id, first, lines, now).await?;
         transaction.commit().await
     }
 
-    /// Names of the log groups beginning with `prefix`, after `after`, with creation time and lines.
+    /// Appends lines to a stream that is there, in one transaction; false when it is not, or would
+    /// hold more than `most` lines.
     ///
     /// # Errors
     /// `Database`.
-    pub async fn log_groups(
+    pub async fn append_log_to(
         &self,
         region: &str,
-        prefix: &str,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<(String, i64)>> {
-        let rows = sqlx::query(
-            "SELECT log_group, MIN(created) AS created FROM log_streams
-             WHERE region = $1 AND substr(log_group, 1, length($2)) = $2 AND log_group > $3
-             GROUP BY log_group ORDER BY log_group LIMIT $4",
-        )
-        .bind(region)
-        .bind(prefix)
-        .bind(after)
-        .bind(limit as i64)
-        .fetch_all(&self.reader)
-        .await?;
-        rows.iter().map(|row| Ok((row.try_get("log_group")?, row.try_get("created")?))).collect()
+        group: &str,
+        stream: &str,
+        lines: &[LogLine],
+        most: i64,
+    ) -> Result<bool> {
+        let now = self.clock.now_milliseconds();
+        let mut transaction = self.begin().await?;
+        let found = find_stream(transaction.connection(), region, group, stream).await?;
+        let Some((id, first)) = found.filter(|(_, first)| first + lines.len() as i64 <= most) else {
+            return Ok(false);
+        };
+        append(transaction.connection(), id, first, lines, now).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
     /// Streams of a group whose name begins with `prefix`, by name after `after`.
@@ -132,7 +115,7 @@ impl Metastore {
         limit: usize,
     ) -> Result<Vec<LogStream>> {
         let rows = sqlx::query(
-            "SELECT log_group, stream, created, lines, first_event, last_event, last_ingested FROM log_streams
+            "SELECT id, log_group, stream, created, lines, first_event, last_event, last_ingested FROM log_streams
              WHERE region = $1 AND log_group = $2 AND substr(stream, 1, length($3)) = $3 AND stream > $4
              ORDER BY stream LIMIT $5",
         )
@@ -144,20 +127,6 @@ impl Metastore {
         .fetch_all(&self.reader)
         .await?;
         rows.iter().map(read_stream).collect()
-    }
-
-    /// Does the group exist in the region?
-    ///
-    /// # Errors
-    /// `Database`.
-    pub async fn has_log_group(&self, region: &str, group: &str) -> Result<bool> {
-        let found: Option<i64> =
-            sqlx::query_scalar("SELECT 1 FROM log_streams WHERE region = $1 AND log_group = $2 LIMIT 1")
-                .bind(region)
-                .bind(group)
-                .fetch_optional(&self.reader)
-                .await?;
-        Ok(found.is_some())
     }
 
     /// At most `limit` lines of one stream, read in a direction, with a time in `[start, end)`; always
@@ -221,18 +190,74 @@ async fn open_stream(
     .bind(now)
     .execute(&mut *transaction)
     .await?;
+    sqlx::query("INSERT INTO log_groups (region, name, created) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+        .bind(region)
+        .bind(group)
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?;
+    Ok(find_stream(transaction, region, group, stream).await?.unwrap_or_default())
+}
+
+/// Identity and number of lines of a stream.
+async fn find_stream(
+    transaction: &mut SqliteConnection,
+    region: &str,
+    group: &str,
+    stream: &str,
+) -> Result<Option<(i64, i64)>> {
     let row =
         sqlx::query("SELECT id, lines FROM log_streams WHERE region = $1 AND log_group = $2 AND stream = $3")
             .bind(region)
             .bind(group)
             .bind(stream)
-            .fetch_one(&mut *transaction)
+            .fetch_optional(&mut *transaction)
             .await?;
-    Ok((row.try_get("id")?, row.try_get("lines")?))
+    row.map(|row| Ok((row.try_get("id")?, row.try_get("lines")?))).transpose()
+}
+
+/// Adds lines from place `first` on to a stream.
+async fn append(
+    transaction: &mut SqliteConnection,
+    id: i64,
+    first: i64,
+    lines: &[LogLine],
+    now: i64,
+) -> Result<()> {
+    for (sequence, line) in (first..).zip(lines) {
+        sqlx::query(
+            "INSERT INTO log_events (stream_id, sequence, at, ingested, message) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(id)
+        .bind(sequence)
+        .bind(line.at)
+        .bind(now)
+        .bind(&line.message)
+        .execute(&mut *transaction)
+        .await?;
+    }
+    let times = || lines.iter().map(|line| line.at);
+    if let (Some(earliest), Some(latest)) = (times().min(), times().max()) {
+        sqlx::query(
+            "UPDATE log_streams SET lines = lines + $2, bytes = bytes + $3, last_ingested = $4,
+                    first_event = MIN(COALESCE(first_event, $5), $5),
+                    last_event = MAX(COALESCE(last_event, $6), $6) WHERE id = $1",
+        )
+        .bind(id)
+        .bind(lines.len() as i64)
+        .bind(lines.iter().map(|line| line.message.len() as i64).sum::<i64>())
+        .bind(now)
+        .bind(earliest)
+        .bind(latest)
+        .execute(&mut *transaction)
+        .await?;
+    }
+    Ok(())
 }
 
 fn read_stream(row: &SqliteRow) -> Result<LogStream> {
     Ok(LogStream {
+        id: row.try_get("id")?,
         group: row.try_get("log_group")?,
         name: row.try_get("stream")?,
         created: row.try_get("created")?,
