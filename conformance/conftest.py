@@ -22,7 +22,8 @@ ROLE = "arn:aws:iam::123456789012:role/conformance"
 class Server:
     """A `sagebrush serve` process on a data folder."""
 
-    def __init__(self, data_dir, **environment):
+    def __init__(self, data_dir, listen="127.0.0.1:0", **environment):
+        self.listen = listen
         self.data_dir = pathlib.Path(data_dir)
         self.log = self.data_dir.parent / f"{self.data_dir.name}.log"
         self.environment = environment
@@ -33,7 +34,7 @@ class Server:
         info.unlink(missing_ok=True)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [BINARY, "serve", "--data-dir", str(self.data_dir), "--listen", "127.0.0.1:0"],
+                [BINARY, "serve", "--data-dir", str(self.data_dir), "--listen", self.listen],
                 stdout=log, stderr=log, env={**os.environ, "SAGEBRUSH_CHECK_ANSWERS": "true", **self.environment})
         deadline = time.monotonic() + 60
         while not info.exists():

@@ -22,7 +22,7 @@ pub fn write() -> Result<()> {
     let scope: toml::Table = fs::read_to_string(root.join("models/scope.toml"))?.parse()?;
     let version = scope.get("botocore").and_then(|value| value.as_str()).context("scope.toml: botocore")?;
     let data = fetch(version)?;
-    let mut page = String::from(PAGE_HEAD);
+    let (mut rows, mut sections) = (String::new(), String::new());
     for (service, table) in scope.iter().filter(|(_, value)| value.is_table()) {
         let real: BTreeSet<String> = table
             .get("real")
@@ -32,7 +32,9 @@ pub fn write() -> Result<()> {
             .filter_map(|name| name.as_str().map(str::to_owned))
             .collect();
         let model = read_model(&data.join(service))?;
-        page.push_str(&page_section(service, &model, &real)?);
+        let all = model["operations"].as_object().context("operations")?;
+        rows.push_str(&format!("| [{service}](#{service}) | {} | {} | |\n", real.len(), all.len() - real.len()));
+        sections.push_str(&page_section(service, all, &real));
         if service == WITHOUT_FACTS {
             continue;
         }
@@ -46,7 +48,13 @@ pub fn write() -> Result<()> {
             facts["shapes"].as_object().map_or(0, Map::len)
         );
     }
-    fs::write(root.join("docs/compatibility.md"), page)?;
+    for service in scope.get("unspoken").and_then(|list| list.as_array()).into_iter().flatten() {
+        let service = service.as_str().context("scope.toml: unspoken")?;
+        let model = read_model(&data.join(service))?;
+        let all = model["operations"].as_object().context("operations")?;
+        rows.push_str(&format!("| {service} | | | {} |\n", all.len()));
+    }
+    fs::write(root.join("docs/compatibility.md"), format!("{PAGE_HEAD}{rows}{sections}"))?;
     Ok(())
 }
 
@@ -54,23 +62,26 @@ const PAGE_HEAD: &str = "# Compatibility
 
 Written by `cargo xtask models` from `models/scope.toml`; do not edit.
 
-An operation listed as performed really does its work. Every other operation of the service answers
-`UnknownOperationException` (S3: `NotImplemented`). A field of a performed operation that would change what happens and
-is not supported is refused by name, never ignored.
+An operation listed as performed really does its work. A refused one answers `UnknownOperationException` (`InvalidAction`
+in the query protocol, `NotImplemented` from S3) with its name. A field of a performed operation that would change what
+happens and is not supported is refused by name, never ignored. Services of which every operation is unknown are
+not spoken; a call answers the same error in the service's own protocol.
+
+| service | performed | refused | unknown |
+| --- | --- | --- | --- |
 ";
 
-fn page_section(service: &str, model: &Value, real: &BTreeSet<String>) -> Result<String> {
-    let all = model["operations"].as_object().context("operations")?;
+fn page_section(service: &str, all: &Map<String, Value>, real: &BTreeSet<String>) -> String {
     let list = |names: Vec<&str>| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let performed = list(real.iter().map(String::as_str).collect());
     let refused: Vec<&str> = all.keys().map(String::as_str).filter(|name| !real.contains(*name)).collect();
-    Ok(format!(
+    format!(
         "\n## {service}\n\n{} of {} operations performed: {performed}.\n\n<details><summary>Refused ({})</summary>\n\n{}\n\n</details>\n",
         real.len(),
         all.len(),
         refused.len(),
         list(refused)
-    ))
+    )
 }
 
 /// Downloads the pinned package into the target folder and returns its data folder.

@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let store = ObjectStore::open(Path::new(&folder)).await?;
     let (account, region) = ("000000000000".to_owned(), "us-east-1".to_owned());
-    let front = s3::service(store, Arc::new(OneKey), account, region);
+    let front = s3::service(store, Arc::new(OneKey), account, region, None);
     let app = Router::new().fallback(move |request| {
         let front = front.clone();
         async move { front.handle(request).await }

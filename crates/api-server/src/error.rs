@@ -74,12 +74,11 @@ pub fn of_auth(protocol: Protocol, failure: &AuthFailure) -> ErrorShape {
 
 /// An operation that is not performed here.
 pub fn unknown_operation(name: &str, known_to_aws: bool) -> ErrorShape {
+    let page = "docs/compatibility.md lists what is performed.";
     let message = if known_to_aws {
-        format!(
-            "The operation {name} is not performed by this server. docs/compatibility.md lists those that are."
-        )
+        format!("The operation {name} is not performed by this server. {page}")
     } else {
-        format!("The operation or service {name} is unknown.")
+        format!("The operation or service {name} is not known to this server. {page}")
     };
     ErrorShape::new("UnknownOperationException", StatusCode::BAD_REQUEST, message)
 }

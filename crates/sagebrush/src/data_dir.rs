@@ -22,6 +22,9 @@ pub struct ServerInfo {
     pub region: String,
     /// Twelve-digit account id.
     pub account: String,
+    /// Is it a proxy that answers AWS's host names?
+    #[serde(default)]
+    pub intercept: bool,
 }
 
 /// A data folder that this process alone has open.
@@ -66,6 +69,11 @@ impl DataDir {
         self.root.join("work")
     }
 
+    /// The certificate authority and the proxy's password.
+    pub fn tls(&self) -> PathBuf {
+        tls_folder(&self.root)
+    }
+
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
@@ -108,6 +116,11 @@ impl DataDir {
         // A stale note does no harm: the next start replaces it.
         let _ = fs::remove_file(self.root.join("server.json"));
     }
+}
+
+/// The folder of the certificate authority and the proxy's password.
+pub fn tls_folder(root: &Path) -> PathBuf {
+    root.join("tls")
 }
 
 /// Where the server of a data folder can be reached.
@@ -161,6 +174,7 @@ mod tests {
             endpoint: "http://127.0.0.1:1".into(),
             region: "r".into(),
             account: "1".into(),
+            intercept: false,
         })?;
         let refused = DataDir::open(folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(refused.contains("http://127.0.0.1:1"), "{refused}");

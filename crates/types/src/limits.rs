@@ -50,6 +50,20 @@ pub const INVOKE_RETRIES: usize = 3;
 /// Requests that the server works on at once; more wait in the kernel's accept queue.
 pub const REQUESTS_IN_FLIGHT: usize = 1024;
 
+/// Bytes of request bodies that are in memory at once, S3's apart, which are streamed. A body is read
+/// before its signature can be proven, so this is what a sender without a key can take.
+pub const BODIES_IN_MEMORY: usize = 256 << 20;
+
+/// Tunnels that the intercepting proxy has open at once: far more than the clients of one machine use.
+pub const TUNNELS: usize = 256;
+
+/// Time that a tunnel's far end has to accept the connection.
+pub const TUNNEL_CONNECT: Duration = Duration::from_secs(10);
+
+/// Time after which a tunnel in which nothing moves is closed. Clients hold idle connections for a
+/// minute or two, and slow answers rarely take longer than ten.
+pub const TUNNEL_IDLE: Duration = Duration::from_secs(600);
+
 /// Jobs that run at the same time. Training uses every core it is given, so more than a few
 /// concurrent jobs only take turns; the rest wait in the state Starting.
 pub const JOBS_AT_ONCE: usize = 4;

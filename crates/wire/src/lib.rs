@@ -8,6 +8,7 @@
 mod cbor;
 mod error;
 pub mod event_stream;
+mod host;
 mod model;
 mod query;
 mod recognise;
@@ -15,6 +16,7 @@ mod validate;
 
 pub use cbor::decode_cbor;
 pub use error::{ErrorShape, Protocol};
+pub use host::{bucket_of_aws_host, is_spoken_here};
 pub use model::{Model, Shape, ShapeKind, model};
 pub use query::decode_form;
 pub use recognise::{Service, Target, recognise};

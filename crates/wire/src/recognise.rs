@@ -102,7 +102,11 @@ pub fn recognise(parts: &Parts, scope_service: Option<&str>) -> Target {
         let (prefix, operation) = target.rsplit_once('.').unwrap_or((target, ""));
         return match service_of(prefix) {
             Some(service) => Target::Json { service, operation: operation.to_owned() },
-            None => Target::Unknown { name: target.to_owned(), protocol: Protocol::Json("1.1") },
+            None => {
+                let old = header("content-type").is_some_and(|kind| kind.ends_with("json-1.0"));
+                let version = if old { "1.0" } else { "1.1" };
+                Target::Unknown { name: target.to_owned(), protocol: Protocol::Json(version) }
+            }
         };
     }
     if scope_service == Some("s3") {

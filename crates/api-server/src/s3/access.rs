@@ -8,6 +8,7 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::host::{S3Host, VirtualHost};
 use s3s::{S3Result, s3_error};
 use sagebrush_auth::KeyRing;
+use sagebrush_wire::bucket_of_aws_host;
 
 /// The access keys that signatures are verified with.
 pub(super) struct Keys(pub Arc<dyn KeyRing>);
@@ -47,11 +48,25 @@ impl S3Access for SignedOnly {
     }
 }
 
-/// `<bucket>.localhost[:port]` names a bucket; under every other name the path does.
-pub(super) struct Hosts;
+/// `<bucket>.localhost[:port]`, the same under the server's own domain, and AWS's names of buckets; under
+/// every other name the path says which bucket is meant.
+pub(super) struct Hosts {
+    /// Longest first, so that `s3.localhost` is no bucket.
+    bases: Vec<String>,
+}
 
-/// Longest first, so that `s3.localhost` is no bucket.
-const BASES: [&str; 2] = ["s3.localhost", "localhost"];
+impl Hosts {
+    /// The names of this machine, and those under `domain`.
+    pub(super) fn new(domain: Option<String>) -> Self {
+        let mut bases: Vec<String> = domain
+            .into_iter()
+            .chain(["localhost".to_owned()])
+            .flat_map(|base| [format!("s3.{base}"), base])
+            .collect();
+        bases.sort_by_key(|base| std::cmp::Reverse(base.len()));
+        Self { bases }
+    }
+}
 
 impl S3Host for Hosts {
     fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
@@ -59,7 +74,7 @@ impl S3Host for Hosts {
             Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
             _ => host,
         };
-        for base in BASES {
+        for base in &self.bases {
             let Some(cut) = name.len().checked_sub(base.len()) else { continue };
             let Some((front, back)) = name.split_at_checked(cut) else { continue };
             if !back.eq_ignore_ascii_case(base) {
@@ -69,10 +84,13 @@ impl S3Host for Hosts {
                 return Ok(VirtualHost::new(host));
             }
             if let Some(bucket) = front.strip_suffix('.') {
-                return Ok(VirtualHost::new(base).with_bucket(bucket.to_ascii_lowercase()));
+                return Ok(VirtualHost::new(base.as_str()).with_bucket(bucket.to_ascii_lowercase()));
             }
         }
-        Ok(VirtualHost::new(host))
+        match bucket_of_aws_host(name) {
+            Some((bucket, rest)) => Ok(VirtualHost::new(rest).with_bucket(bucket.to_ascii_lowercase())),
+            None => Ok(VirtualHost::new(host)),
+        }
     }
 }
 
@@ -82,14 +100,21 @@ mod tests {
 
     #[test]
     fn hosts() {
+        let hosts = Hosts::new(Some("example.test".into()));
         let bucket = |host| {
-            let found = Hosts.parse_host_header(host).expect("no host is refused");
+            let found = hosts.parse_host_header(host).expect("no host is refused");
             found.bucket().map(str::to_owned)
         };
         assert_eq!(bucket("localhost:9000"), None);
         assert_eq!(bucket("s3.localhost"), None);
         assert_eq!(bucket("My-Bucket.localhost:9000").as_deref(), Some("my-bucket"));
         assert_eq!(bucket("a.b.s3.LOCALHOST").as_deref(), Some("a.b"));
+        assert_eq!(bucket("a.example.test:80").as_deref(), Some("a"));
+        assert_eq!(bucket("a.s3.example.test").as_deref(), Some("a"));
+        assert_eq!(bucket("example.test"), None);
+        assert_eq!(bucket("B.s3.eu-west-1.amazonaws.com").as_deref(), Some("b"));
+        assert_eq!(bucket("s3.eu-west-1.amazonaws.com"), None);
+        assert_eq!(bucket("127.0.0.1:9400"), None);
         assert_eq!(bucket("example.com"), None);
         assert_eq!(bucket("notlocalhost"), None);
         assert_eq!(bucket("sagebrush.example.com:443"), None);

@@ -73,8 +73,15 @@ pub(crate) struct Operations {
 }
 
 /// The S3 API over `store` for the account that owns everything in it, with the access keys of
-/// `keys`. `region` is where buckets lie when a request does not say.
-pub fn service(store: ObjectStore, keys: Arc<dyn KeyRing>, account: String, region: String) -> S3FrontDoor {
+/// `keys`. `region` is where buckets lie when a request does not say; buckets have host names under
+/// `domain` beside those under localhost.
+pub fn service(
+    store: ObjectStore,
+    keys: Arc<dyn KeyRing>,
+    account: String,
+    region: String,
+    domain: Option<String>,
+) -> S3FrontDoor {
     let mut config = S3Config::default();
     config.xml_max_body_size = XML_BYTES;
     config.post_object_max_file_size = FORM_BYTES;
@@ -85,7 +92,7 @@ pub fn service(store: ObjectStore, keys: Arc<dyn KeyRing>, account: String, regi
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
     builder.set_auth(Keys(keys));
     builder.set_access(SignedOnly);
-    builder.set_host(Hosts);
+    builder.set_host(Hosts::new(domain));
     S3FrontDoor { service: builder.build(), forms: Arc::new(Semaphore::new(FORMS_AT_ONCE)) }
 }
 
@@ -187,7 +194,7 @@ mod tests {
     async fn answer(request: http::request::Builder, body: Body) -> (StatusCode, HeaderMap, String) {
         let folder = tempfile::tempdir().expect("a folder");
         let store = ObjectStore::open(folder.path()).await.expect("a store");
-        let front = service(store, Arc::new(NoKeys), "123456789012".into(), "us-east-1".into());
+        let front = service(store, Arc::new(NoKeys), "123456789012".into(), "us-east-1".into(), None);
         let answer = front.handle(request.body(body).expect("a request")).await;
         let (parts, body) = answer.into_parts();
         let text = body.collect().await.expect("a body").to_bytes();

@@ -2,6 +2,9 @@
 
 mod front;
 mod listen;
+mod secure;
+
+pub use secure::{CA_FILE, PASSWORD_FILE, USER as PROXY_USER};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,7 +28,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::algorithm::built_ins;
 use crate::data_dir::{DataDir, ServerInfo};
-use front::Front;
+use front::{Bodies, Front};
+use secure::Secure;
 
 /// Options of `sagebrush serve`.
 #[derive(clap::Args)]
@@ -35,6 +39,7 @@ use front::Front;
 Examples:
   sagebrush serve
   sagebrush serve --data-dir /srv/sagebrush --listen 127.0.0.1:9500
+  sagebrush serve --intercept     for clients that call AWS's host names whatever their settings say
   eval \"$(sagebrush env)\" && aws s3 ls"
 )]
 pub struct ServeArgs {
@@ -50,6 +55,18 @@ pub struct ServeArgs {
     /// Region that `sagebrush env` names; a request's region is that of its signature.
     #[arg(long, default_value = "us-east-1", env = "SAGEBRUSH_REGION")]
     region: String,
+    /// Also speak TLS on the same port. A local certificate authority is made at the first time; clients
+    /// trust DIR/tls/ca.pem.
+    #[arg(long, env = "SAGEBRUSH_TLS")]
+    tls: bool,
+    /// Also be a proxy for this machine that answers AWS's host names itself and passes everything else
+    /// on; implies --tls. `sagebrush env --intercept` points clients at it.
+    #[arg(long, env = "SAGEBRUSH_INTERCEPT")]
+    intercept: bool,
+    /// Name under which buckets have host names: with example.test, a bucket is also at
+    /// BUCKET.example.test and BUCKET.s3.example.test. Those of localhost always work.
+    #[arg(long, value_name = "NAME", value_parser = domain, env = "SAGEBRUSH_DOMAIN")]
+    domain: Option<String>,
     /// Fail requests whose answer does not fit the AWS service model: for tests.
     #[arg(long, hide = true, env = "SAGEBRUSH_CHECK_ANSWERS")]
     check_answers: bool,
@@ -60,6 +77,14 @@ fn account_id(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("an account id has twelve digits".into())
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    if text.bytes().all(plain) && !text.split('.').any(str::is_empty) {
+        return Ok(text.to_owned());
+    }
+    Err("a domain is a host name in lower case, without a port".into())
 }
 
 /// Serves until told to end.
@@ -75,9 +100,14 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         endpoint: format!("http://{}", listener.local_addr()?),
         region: args.region.clone(),
         account: args.account.clone(),
+        intercept: args.intercept,
     };
     let keys: Arc<dyn KeyRing> = Arc::new(key);
     let clock = Clock::system();
+    let secure = match args.tls || args.intercept {
+        true => Some(Arc::new(Secure::open(&data.tls(), args.intercept, clock.clone())?)),
+        false => None,
+    };
     let store = Metastore::open(&data.metadata(), clock.clone()).await?;
     let objects = ObjectStore::open(&data.objects()).await?;
     let settings = Settings {
@@ -93,7 +123,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
             failure.cause.unwrap_or(failure.message)
         );
     }
-    let s3 = s3::service(objects, Arc::clone(&keys), args.account.clone(), args.region.clone());
+    let s3 = s3::service(objects, Arc::clone(&keys), args.account.clone(), args.region.clone(), args.domain);
     let (invocations, invocations_seen) = mpsc::channel(INVOCATION_EVENTS);
     let (captures, captures_seen) = mpsc::channel(CAPTURE_EVENTS);
     plane.watch_invocations(invocations_seen);
@@ -109,10 +139,11 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
             account: args.account,
             check_answers: args.check_answers,
         },
+        bodies: Bodies::default(),
     };
     data.publish(&info)?;
     greet(&data, &info, fresh);
-    listen::serve(listener, Arc::new(front), told_to_end()).await;
+    listen::serve(listener, Arc::new(front), secure, told_to_end()).await;
     data.withdraw();
     plane.shut_down().await;
     store.close().await;
@@ -127,7 +158,8 @@ fn greet(data: &DataDir, info: &ServerInfo, fresh: bool) {
     if fresh {
         println!("a new access key was made; it is in {root}/credentials, readable only by you");
     }
-    println!("use it:  eval \"$(sagebrush env --data-dir {root})\"");
+    let option = if info.intercept { " --intercept" } else { "" };
+    println!("use it:  eval \"$(sagebrush env{option} --data-dir {root})\"");
 }
 
 /// Completes when the process is asked to end (SIGTERM or SIGINT).
