@@ -33,7 +33,11 @@ pub fn write() -> Result<()> {
             .collect();
         let model = read_model(&data.join(service))?;
         let all = model["operations"].as_object().context("operations")?;
-        rows.push_str(&format!("| [{service}](#{service}) | {} | {} | |\n", real.len(), all.len() - real.len()));
+        rows.push_str(&format!(
+            "| [{service}](#{service}) | {} | {} | |\n",
+            real.len(),
+            all.len() - real.len()
+        ));
         sections.push_str(&page_section(service, all, &real));
         if service == WITHOUT_FACTS {
             continue;
@@ -50,6 +54,10 @@ pub fn write() -> Result<()> {
     }
     for service in scope.get("unspoken").and_then(|list| list.as_array()).into_iter().flatten() {
         let service = service.as_str().context("scope.toml: unspoken")?;
+        if scope.contains_key(service) {
+            // It is spoken by now, and has its row above.
+            continue;
+        }
         let model = read_model(&data.join(service))?;
         let all = model["operations"].as_object().context("operations")?;
         rows.push_str(&format!("| {service} | | | {} |\n", all.len()));

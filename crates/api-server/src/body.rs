@@ -7,6 +7,7 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http::HeaderValue;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use sagebrush_types::limits::BODY_TIME;
 
 /// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum BodyFailure {
     TooLarge(usize),
     /// The connection broke.
     Broken,
+    /// It took too long.
+    Slow,
     /// It is compressed in a way that is not read here.
     Encoding,
     /// It is not what its Content-Encoding says.
@@ -23,10 +26,11 @@ pub enum BodyFailure {
 
 /// The whole body, at most `limit` bytes.
 pub async fn read(body: Body, limit: usize) -> Result<Bytes, BodyFailure> {
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(BodyFailure::TooLarge(limit)),
-        Err(_) => Err(BodyFailure::Broken),
+    match tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyFailure::TooLarge(limit)),
+        Ok(Err(_)) => Err(BodyFailure::Broken),
+        Err(_) => Err(BodyFailure::Slow),
     }
 }
 

@@ -94,6 +94,11 @@ pub fn of_body(failure: BodyFailure) -> ErrorShape {
         BodyFailure::Broken => {
             ("IncompleteBody", StatusCode::BAD_REQUEST, "The request body ended early.".to_owned())
         }
+        BodyFailure::Slow => (
+            "RequestTimeout",
+            StatusCode::REQUEST_TIMEOUT,
+            "The request body did not arrive in time.".to_owned(),
+        ),
         BodyFailure::Encoding => (
             "SerializationException",
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -137,6 +137,12 @@ async fn log_lines_keep_their_order_and_pages() -> Result<()> {
     assert!(!store.has_log_group("other", "g").await?);
     let groups = store.log_groups("r", "", false, "", 10).await?;
     assert_eq!((groups.len(), groups[0].bytes), (1, 18));
+    for order in [StreamOrder::Name, StreamOrder::LastEvent] {
+        for (descending, after, found) in [(false, None, 1), (true, None, 1), (false, Some((3, "s")), 0)] {
+            let page = StreamPage { order, descending, prefix: "", after, limit: 5 };
+            assert_eq!(store.list_log_streams("r", "g", &page).await?.len(), found, "{page:?}");
+        }
+    }
     let searched = store.log_streams_within("r", "g", "", (3, 9), 10).await?;
     let events = store.log_events_after(searched[0].id, (2, 1), 9, 10).await?;
     assert_eq!(events.iter().map(|event| event.at).collect::<Vec<_>>(), [3]);

@@ -54,6 +54,10 @@ pub const REQUESTS_IN_FLIGHT: usize = 1024;
 /// before its signature can be proven, so this is what a sender without a key can take.
 pub const BODIES_IN_MEMORY: usize = 256 << 20;
 
+/// Time that a control-plane call's body may take to arrive: it holds its part of the memory meanwhile, and
+/// 4 MiB over the slowest line that is of use take half of it.
+pub const BODY_TIME: Duration = Duration::from_secs(60);
+
 /// Tunnels that the intercepting proxy has open at once: far more than the clients of one machine use.
 pub const TUNNELS: usize = 256;
 

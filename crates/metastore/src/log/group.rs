@@ -206,6 +206,7 @@ impl Metastore {
                     .execute(transaction.connection())
                     .await?;
             }
+            transaction.commit().await?;
         }
     }
 }

@@ -41,18 +41,21 @@ impl Metastore {
         group: &str,
         page: &StreamPage<'_>,
     ) -> Result<Vec<LogStream>> {
-        let place = match page.order {
-            StreamOrder::Name => "0",
-            StreamOrder::LastEvent => "COALESCE(last_event, created)",
-        };
         let (relation, order) = if page.descending { ("<", "DESC") } else { (">", "ASC") };
-        // Only the constants above enter the text; every value is bound.
+        // Only the constants here enter the text; every value is bound.
+        let (after, order) = match page.order {
+            StreamOrder::Name => (format!("stream {relation} $5"), format!("stream {order}")),
+            StreamOrder::LastEvent => (
+                format!("(COALESCE(last_event, created), stream) {relation} ($4, $5)"),
+                format!("COALESCE(last_event, created) {order}, stream {order}"),
+            ),
+        };
         let sql = format!(
             "SELECT id, log_group, stream, created, lines, first_event, last_event, last_ingested
              FROM log_streams
              WHERE region = $1 AND log_group = $2 AND substr(stream, 1, length($3)) = $3
-               AND ($4 IS NULL OR ({place}, stream) {relation} ($4, $5))
-             ORDER BY {place} {order}, stream {order} LIMIT $6"
+               AND ($4 IS NULL OR {after})
+             ORDER BY {order} LIMIT $6"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(region)

@@ -59,13 +59,16 @@ pub fn exports(
     write_bundle(&bundle, &read(CA_FILE)?, chosen)?;
     let sdk = folder.join(SDK_FILE);
     durable::write(&sdk, SDK_SETTINGS.as_bytes(), Readers::Default)?;
-    let address = info.endpoint.strip_prefix("http://").unwrap_or(&info.endpoint).replace("0.0.0.0", "127.0.0.1");
+    let address =
+        info.endpoint.strip_prefix("http://").unwrap_or(&info.endpoint).replace("0.0.0.0", "127.0.0.1");
     let proxy = format!("http://{PROXY_USER}:{}@{address}", read(PASSWORD_FILE)?);
     let another = |name: &str| env::var(name).ok().filter(|value| !value.is_empty() && *value != proxy);
     if let Some(other) = another("HTTPS_PROXY").or_else(|| another("https_proxy"))
         && !other.contains(&format!("@{address}"))
     {
-        eprintln!("sagebrush: HTTPS_PROXY was set; the server connects to other hosts directly, not through it");
+        eprintln!(
+            "sagebrush: HTTPS_PROXY was set; the server connects to other hosts directly, not through it"
+        );
     }
     let direct = no_proxy(&[env::var("NO_PROXY").ok(), env::var("no_proxy").ok()]);
     let mut exports = vec![
@@ -107,7 +110,8 @@ fn write_bundle(bundle: &Path, ours: &str, chosen: Option<&Path>) -> anyhow::Res
     }
     let mut text = ours.to_owned();
     for source in sources {
-        let others = fs::read_to_string(&source).with_context(|| format!("{} cannot be read", source.display()))?;
+        let others =
+            fs::read_to_string(&source).with_context(|| format!("{} cannot be read", source.display()))?;
         text.push('\n');
         text.push_str(&others);
     }

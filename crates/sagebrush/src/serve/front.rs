@@ -110,7 +110,8 @@ mod tests {
         // A request without a body is answered all the same.
         assert!(bodies.room(&HeaderMap::new(), CONTROL_BODY_BYTES).is_some());
         drop(held);
-        let unknown = HeaderMap::from_iter([(http::header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))]);
+        let unknown =
+            HeaderMap::from_iter([(http::header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))]);
         let room = bodies.room(&unknown, CONTROL_BODY_BYTES);
         assert_eq!(room.map(|room| room.num_permits() * PERMIT), Some(CONTROL_BODY_BYTES));
         let room = bodies.room(&of(usize::MAX), CONTROL_BODY_BYTES);

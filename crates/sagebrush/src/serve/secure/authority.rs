@@ -73,8 +73,9 @@ impl Authority {
         let key = if ca_path.exists() {
             let text = fs::read_to_string(&key_path)
                 .with_context(|| format!("the authority's key {} cannot be read", key_path.display()))?;
-            KeyPair::from_pem(&text)
-                .with_context(|| format!("{} is no key; delete the folder to make a new one", key_path.display()))?
+            KeyPair::from_pem(&text).with_context(|| {
+                format!("{} is no key; delete the folder to make a new one", key_path.display())
+            })?
         } else {
             durable::create_folder(folder)?;
             let key = KeyPair::generate()?;
@@ -143,7 +144,8 @@ impl ResolvesServerCert for Authority {
         // Clients send no name when they address a machine by number.
         let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
         let local = name.is_empty() || name == "localhost" || name.ends_with(".localhost");
-        if !local && !(self.names == Names::LocalAndAws && is_spoken_here(&name)) {
+        let of_aws = self.names == Names::LocalAndAws && is_spoken_here(&name);
+        if !(local || of_aws) {
             tracing::debug!(name, "no certificate is signed for this name");
             return None;
         }
