@@ -127,6 +127,32 @@ def test_a_search_merges_streams_by_time(logs, group):
     assert [event["message"] for event in logs.filter_log_events(logGroupIdentifier=arn)["events"]] == everything
 
 
+def test_a_group_is_followed_by_searching_again(logs, group):
+    """As `aws logs tail --follow` does: from the last time on, leaving out the events it has seen."""
+    logs.create_log_stream(logGroupName=group, logStreamName="a")
+    logs.create_log_stream(logGroupName=group, logStreamName="b")
+    base = now() - 60_000
+    start, seen, told = base, set(), []
+
+    def poll():
+        nonlocal start
+        for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=start, interleaved=True):
+            for event in page["events"]:
+                if event["eventId"] not in seen:
+                    seen.add(event["eventId"])
+                    told.append(event["message"])
+                    start = max(start, event["timestamp"])
+
+    put(logs, group, "a", (base, "1"), (base, "2"))
+    poll()
+    # The same time, another stream: it is neither told twice nor missed.
+    put(logs, group, "b", (base, "3"))
+    put(logs, group, "a", (base + 1, "4"))
+    poll()
+    poll()
+    assert told == ["1", "2", "3", "4"]
+
+
 @pytest.mark.parametrize(("pattern", "expected"), [
     ("ERROR", [1, 2]),
     ("ERROR -disk", [2]),
