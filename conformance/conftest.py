@@ -48,12 +48,31 @@ class Server:
         self.secret_key = credentials["default"]["aws_secret_access_key"]
         self.region = "us-east-1"
 
-    def client(self, service, access_key=None, secret_key=None, region=None, **config):
+    def client(self, service, access_key=None, secret_key=None, region=None, token=None, **config):
         return boto3.client(
             service, endpoint_url=self.url, region_name=region or self.region,
             aws_access_key_id=access_key or self.access_key,
-            aws_secret_access_key=secret_key or self.secret_key,
+            aws_secret_access_key=secret_key or self.secret_key, aws_session_token=token,
             config=Config(retries={"max_attempts": 1}, **config))
+
+    def run(self, *arguments):
+        """A command of the binary on this server's data folder; what it prints."""
+        command = [BINARY, *arguments, "--data-dir", str(self.data_dir)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def user(self, name, *policies):
+        """A new user's key with the given policies: names of managed ones, or documents."""
+        options = []
+        for index, policy in enumerate(policies):
+            if not isinstance(policy, str):
+                path = self.data_dir.parent / f"{name}-{index}.json"
+                path.write_text(json.dumps({"Version": "2012-10-17", "Statement": policy}))
+                policy = str(path)
+            options += ["--policy", policy]
+        key = json.loads(self.run("access-key", "create", name, "--format", "json", *options))["AccessKey"]
+        return {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
 
     def kill(self):
         """kill -9 of the server process alone."""

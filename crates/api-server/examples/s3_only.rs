@@ -6,20 +6,15 @@
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::serve::ListenerExt;
+use sagebrush_access::Access;
 use sagebrush_api_server::s3;
-use sagebrush_auth::{KeyRing, SecretKey};
+use sagebrush_auth::{AccessKey, SecretKey};
+use sagebrush_env::Clock;
 use sagebrush_object_store::ObjectStore;
-
-struct OneKey;
-
-impl KeyRing for OneKey {
-    fn secret(&self, access_key_id: &str) -> Option<SecretKey> {
-        (access_key_id == "EXAMPLEKEY").then(|| SecretKey::new("example-secret".to_owned()))
-    }
-}
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -28,8 +23,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: s3_only <folder> <port>".into());
     };
     let store = ObjectStore::open(Path::new(&folder)).await?;
-    let (account, region) = ("000000000000".to_owned(), "us-east-1".to_owned());
-    let front = s3::service(store, Arc::new(OneKey), account, region, None);
+    let key = AccessKey { id: "EXAMPLEKEY".to_owned(), secret: SecretKey::new("example-secret".to_owned()) };
+    let (folder, skew) = (Path::new(&folder), Duration::from_secs(900));
+    let access = Access::open(folder, "000000000000", key, Clock::system(), skew)?;
+    let front = s3::service(store, Arc::new(access), "us-east-1".to_owned(), None);
     let app = Router::new().fallback(move |request| {
         let front = front.clone();
         async move { front.handle(request).await }

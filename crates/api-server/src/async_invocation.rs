@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::ApiServer;
+use crate::dispatch::{Asked, Trace};
 use crate::error;
 
 const OPERATION: &str = "InvokeEndpointAsync";
@@ -37,7 +38,12 @@ const ANSWER: [(&str, &str); 2] = [
 impl ApiServer {
     pub(crate) async fn invoke_async(&self, endpoint: &str, request: Request) -> Response {
         let id = Uuid::new_v4().to_string();
-        let answered = self.accept(endpoint, request).await.and_then(|answer| respond(&answer));
+        let mut trace = Trace::of(&request, &id);
+        let service = Service::SageMakerRuntime;
+        let mut asked = Asked { service, operation: OPERATION.to_owned(), document: Value::Null };
+        let accepted = self.accept(endpoint, &mut asked, &mut trace, request).await;
+        self.record(&asked, trace, accepted.as_ref().err()).await;
+        let answered = accepted.and_then(|answer| respond(&answer));
         let mut response = match answered {
             Ok(response) => response,
             Err(error) => error.response(Protocol::RestJson, &id).map(Body::from),
@@ -48,8 +54,14 @@ impl ApiServer {
         response
     }
 
-    async fn accept(&self, endpoint: &str, request: Request) -> Result<Value, ErrorShape> {
-        let service = Service::SageMakerRuntime;
+    async fn accept(
+        &self,
+        endpoint: &str,
+        asked: &mut Asked,
+        trace: &mut Trace,
+        request: Request,
+    ) -> Result<Value, ErrorShape> {
+        let service = asked.service;
         if request.method() != Method::POST {
             return Err(ErrorShape::new(
                 "MethodNotAllowed",
@@ -58,15 +70,19 @@ impl ApiServer {
             ));
         }
         let headers = request.headers().clone();
-        let (caller, body) = self.verified(service, Protocol::RestJson, request).await?;
-        let document = document(endpoint, &headers)?;
+        let protocol = Protocol::RestJson;
+        let (caller, body) = self.verified(service, protocol, trace, request).await?;
+        asked.document = document(endpoint, &headers)?;
+        let account = self.access.directory.account().to_owned();
+        let scope = Scope { account, region: caller.region.clone() };
+        self.authorise(&caller, asked, protocol, &scope, trace)?;
+        let document = &asked.document;
         let model = model(service).ok_or_else(|| error::unknown_operation(OPERATION, true))?;
-        let violations = model.violations(OPERATION, &document);
+        let violations = model.violations(OPERATION, document);
         if !violations.is_empty() {
             return Err(error::of_violations(service, &violations));
         }
-        let scope = Scope { account: self.account.clone(), region: caller.region };
-        let answer = self.plane.invoke_endpoint_async(&scope, &document, body.to_vec()).await;
+        let answer = self.plane.invoke_endpoint_async(&scope, document, body.to_vec()).await;
         answer.map_err(|failure| {
             if let Some(cause) = &failure.cause {
                 tracing::error!(operation = OPERATION, cause, "operation failed");

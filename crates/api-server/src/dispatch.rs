@@ -10,21 +10,22 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
-use sagebrush_auth::{AuthFailure, Caller, KeyRing, Signed, sha256_hex};
+use sagebrush_access::Access;
+use sagebrush_access::audit::{Effect, Entry};
+use sagebrush_auth::{AuthFailure, Caller, Origin, Signed, sha256_hex};
 use sagebrush_control_plane::ControlPlane;
-use sagebrush_types::limits::{CLOCK_SKEW, CONTROL_BODY_BYTES};
+use sagebrush_types::limits::CONTROL_BODY_BYTES;
 use sagebrush_types::{Failure, Scope};
 use sagebrush_wire::{
     ErrorShape, Model, Protocol, Service, Target, decode_cbor, decode_form, model, violations_message,
 };
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::body;
-use crate::error;
 use crate::operations::{Call, call};
 use crate::s3::S3FrontDoor;
+use crate::{authorize, error, identity};
 
 /// The control API's front door: SageMaker, CloudWatch Logs, CloudWatch, STS and S3.
 pub struct ApiServer {
@@ -32,20 +33,34 @@ pub struct ApiServer {
     pub plane: ControlPlane,
     /// The S3 service.
     pub s3: S3FrontDoor,
-    /// The access keys.
-    pub keys: Arc<dyn KeyRing>,
-    /// Twelve-digit account id.
-    pub account: String,
+    /// Who is let in, and for what.
+    pub access: Arc<Access>,
     /// Checks every answer against its service model and fails the request when it does not fit:
     /// for tests.
     pub check_answers: bool,
 }
 
 /// What an operation is asked in: the service, its name and its document.
-struct Asked {
-    service: Service,
-    operation: String,
-    document: Value,
+pub(crate) struct Asked {
+    pub service: Service,
+    pub operation: String,
+    pub document: Value,
+}
+
+/// Where a request came from, and what the audit log will say about it.
+pub(crate) struct Trace {
+    origin: Origin,
+    entry: Entry,
+}
+
+impl Trace {
+    /// The trace of a request that is about to be read.
+    pub fn of(request: &Request, id: &str) -> Self {
+        Self {
+            origin: Origin::of(request.headers(), request.extensions()),
+            entry: Entry { request_id: id.to_owned(), ..Entry::default() },
+        }
+    }
 }
 
 impl ApiServer {
@@ -73,11 +88,13 @@ impl ApiServer {
                 return finish(error.response(protocol, &id).map(Body::from), protocol, &id);
             }
         };
+        let mut trace = Trace::of(&request, &id);
         let mut asked = Asked { service, operation, document: Value::Null };
-        let answer = match self.read(protocol, &mut asked, request).await {
-            Ok(caller) => self.carry_out(&caller, &asked).await,
+        let answer = match self.read(protocol, &mut asked, &mut trace, request).await {
+            Ok(caller) => self.carry_out(caller, protocol, &mut asked, &mut trace).await,
             Err(error) => Err(error),
         };
+        self.record(&asked, trace, answer.as_ref().err()).await;
         let response = match (answer, model(service)) {
             (Ok(answer), Some(model)) => encode(model, protocol, &asked.operation, &answer, &id),
             (Ok(answer), None) => Response::new(Body::from(answer.to_string())),
@@ -89,15 +106,31 @@ impl ApiServer {
         finish(response, protocol, &id)
     }
 
+    /// Writes the audit log's line: before the answer, so that a change is never missing from it.
+    pub(crate) async fn record(&self, asked: &Asked, trace: Trace, error: Option<&ErrorShape>) {
+        let Trace { origin, mut entry } = trace;
+        entry.service = authorize::prefix(asked.service).to_owned();
+        let is_known = model(asked.service)
+            .is_some_and(|model| model.serves(&asked.operation) || model.refuses(&asked.operation));
+        if is_known {
+            entry.operation.clone_from(&asked.operation);
+        }
+        entry.status = error.map_or(200, |error| error.status.as_u16());
+        entry.error = error.map(|error| error.code.clone()).unwrap_or_default();
+        let effect = Effect::of(&entry.operation);
+        self.access.audit.write(entry, &origin, effect).await;
+    }
+
     /// Proves the sender and reads the document (and, in the query protocol, the operation's name).
     async fn read(
         &self,
         protocol: Protocol,
         asked: &mut Asked,
+        trace: &mut Trace,
         request: Request,
     ) -> Result<Caller, ErrorShape> {
         let encoding = request.headers().get(CONTENT_ENCODING).cloned();
-        let (caller, body) = self.verified(asked.service, protocol, request).await?;
+        let (caller, body) = self.verified(asked.service, protocol, trace, request).await?;
         let body = body::plain(body, encoding.as_ref(), CONTROL_BODY_BYTES).map_err(error::of_body)?;
         let malformed = |code: &str, message| ErrorShape::new(code, StatusCode::BAD_REQUEST, message);
         asked.document = match protocol {
@@ -125,37 +158,82 @@ impl ApiServer {
         &self,
         service: Service,
         protocol: Protocol,
+        trace: &mut Trace,
         request: Request,
     ) -> Result<(Caller, Bytes), ErrorShape> {
         let refused = |failure: AuthFailure| error::of_auth(protocol, &failure);
         let (parts, body) = request.into_parts();
         let signed = Signed::parse(&parts.headers).map_err(refused)?;
+        trace.entry.access_key_id.clone_from(&signed.credential.access_key_id);
         signed.check_scope(service.signing_name()).map_err(refused)?;
-        signed.check_key(self.keys.as_ref()).map_err(refused)?;
+        let key = signed.find_key(self.access.as_ref()).map_err(refused)?;
         let body = body::read(body, CONTROL_BODY_BYTES).await.map_err(error::of_body)?;
-        let now = OffsetDateTime::now_utc();
-        let caller = signed
-            .verify(&parts, &sha256_hex(&body), self.keys.as_ref(), now, CLOCK_SKEW)
-            .map_err(refused)?;
+        let now = self.access.now();
+        let caller =
+            signed.verify(&parts, &sha256_hex(&body), &key, now, self.access.skew).map_err(refused)?;
+        trace.entry.principal.clone_from(&caller.principal.arn);
         Ok((caller, body))
     }
 
-    async fn carry_out(&self, caller: &Caller, asked: &Asked) -> Result<Value, ErrorShape> {
+    /// May the sender do this? Asked before the document is validated: whoever may not learns nothing else.
+    pub(crate) fn authorise(
+        &self,
+        caller: &Caller,
+        asked: &Asked,
+        protocol: Protocol,
+        scope: &Scope,
+        trace: &mut Trace,
+    ) -> Result<(), ErrorShape> {
+        let Asked { service, operation, document } = asked;
+        let needs = authorize::needs(*service, operation, document, scope, caller).ok_or_else(|| {
+            let failure = Failure::internal("no line in the table of permissions");
+            log_internal(operation, &failure);
+            error::of_failure(*service, &failure)
+        })?;
+        trace.entry.resource = needs.first().map_or_else(|| "*".to_owned(), |need| need.resource.clone());
+        authorize::check(&self.access, caller, &trace.origin, &needs)
+            .map_err(|message| error::denied(protocol, message))
+    }
+
+    async fn carry_out(
+        &self,
+        caller: Caller,
+        protocol: Protocol,
+        asked: &mut Asked,
+        trace: &mut Trace,
+    ) -> Result<Value, ErrorShape> {
+        let account = self.access.directory.account().to_owned();
+        let scope = Scope { account, region: caller.region.clone() };
+        let model = model(asked.service).filter(|model| model.serves(&asked.operation)).ok_or_else(|| {
+            error::unknown_operation(&asked.operation, known(asked.service, &asked.operation))
+        })?;
+        self.authorise(&caller, asked, protocol, &scope, trace)?;
         let Asked { service, operation, document } = asked;
         let service = *service;
-        let model = model(service)
-            .filter(|model| model.serves(operation))
-            .ok_or_else(|| error::unknown_operation(operation, known(service, operation)))?;
         let violations = model.violations(operation, document);
         if !violations.is_empty() {
             return Err(error::of_violations(service, &violations));
         }
-        let scope = Scope { account: self.account.clone(), region: caller.region.clone() };
-        let this = Call { scope: &scope, access_key_id: &caller.access_key_id, operation, document };
-        let answer = call(&self.plane, service, &this).await.map_err(|failure| {
-            log_internal(operation, &failure);
-            error::of_failure(service, &failure)
-        })?;
+        let answer = match service {
+            Service::Sts | Service::Iam => {
+                let request = identity::Asked {
+                    access: Arc::clone(&self.access),
+                    caller,
+                    origin: trace.origin.clone(),
+                    service,
+                    operation: operation.clone(),
+                    document: std::mem::take(document),
+                };
+                identity::call(request).await.map_err(|failure| error::of_identity(service, &failure))?
+            }
+            _ => {
+                let this = Call { scope: &scope, operation, document };
+                call(&self.plane, service, &this).await.map_err(|failure| {
+                    log_internal(operation, &failure);
+                    error::of_failure(service, &failure)
+                })?
+            }
+        };
         if self.check_answers {
             let wrong = model.answer_violations(operation, &answer);
             if !wrong.is_empty() {

@@ -1,6 +1,7 @@
 //! The one place where outcomes become AWS's error codes and statuses.
 
 use http::StatusCode;
+use sagebrush_access::IdentityFailure;
 use sagebrush_auth::AuthFailure;
 use sagebrush_types::{Failure, FailureKind, Resource};
 use sagebrush_wire::{ErrorShape, Protocol, Service, Violation, violations_message};
@@ -47,8 +48,8 @@ const fn invalid_code(service: Service) -> &'static str {
     match service {
         Service::Logs => "InvalidParameterException",
         Service::CloudWatch => "InvalidParameterValueException",
-        Service::SageMakerRuntime => "ValidationError",
-        Service::SageMaker | Service::AutoScaling | Service::Sts | Service::S3 => "ValidationException",
+        Service::SageMakerRuntime | Service::Sts | Service::Iam => "ValidationError",
+        Service::SageMaker | Service::AutoScaling | Service::S3 => "ValidationException",
     }
 }
 
@@ -60,6 +61,34 @@ pub fn of_violations(service: Service, violations: &[Violation]) -> ErrorShape {
         return ErrorShape::new("SerializationException", StatusCode::BAD_REQUEST, message);
     }
     ErrorShape::new(invalid_code(service), StatusCode::BAD_REQUEST, violations_message(violations))
+}
+
+/// A sender who is proven and may not do this.
+pub fn denied(protocol: Protocol, message: String) -> ErrorShape {
+    match protocol {
+        Protocol::Query => ErrorShape::new("AccessDenied", StatusCode::FORBIDDEN, message),
+        Protocol::RestJson => ErrorShape::new("AccessDeniedException", StatusCode::FORBIDDEN, message),
+        _ => ErrorShape::new("AccessDeniedException", StatusCode::BAD_REQUEST, message),
+    }
+}
+
+/// A failure of IAM or STS.
+pub fn of_identity(service: Service, failure: &IdentityFailure) -> ErrorShape {
+    let (code, status) = match failure {
+        IdentityFailure::NoSuchEntity(_) => ("NoSuchEntity", StatusCode::NOT_FOUND),
+        IdentityFailure::AlreadyExists(_) => ("EntityAlreadyExists", StatusCode::CONFLICT),
+        IdentityFailure::LimitExceeded(_) => ("LimitExceeded", StatusCode::CONFLICT),
+        IdentityFailure::DeleteConflict(_) => ("DeleteConflict", StatusCode::CONFLICT),
+        IdentityFailure::Unmodifiable(_) => ("UnmodifiableEntity", StatusCode::BAD_REQUEST),
+        IdentityFailure::MalformedPolicy(_) => ("MalformedPolicyDocument", StatusCode::BAD_REQUEST),
+        IdentityFailure::Invalid(_) => (invalid_code(service), StatusCode::BAD_REQUEST),
+        IdentityFailure::Denied(message) => return denied(Protocol::Query, message.clone()),
+        IdentityFailure::Internal(cause) => {
+            tracing::error!(cause, "identities");
+            return of_failure(service, &Failure::internal(cause));
+        }
+    };
+    ErrorShape::new(code, status, failure.to_string())
 }
 
 /// A request whose sender is not proven.

@@ -7,9 +7,11 @@
 //! decisions about resources, SQL.
 
 mod async_invocation;
+mod authorize;
 mod body;
 mod dispatch;
 mod error;
+mod identity;
 mod operations;
 pub mod s3;
 

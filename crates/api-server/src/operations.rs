@@ -4,14 +4,12 @@
 use sagebrush_control_plane::ControlPlane;
 use sagebrush_types::{Failure, Outcome, Scope};
 use sagebrush_wire::Service;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-/// Who calls and for which account and region.
+/// For which account and region, and what.
 pub struct Call<'a> {
     /// Account and region.
     pub scope: &'a Scope,
-    /// Access key id of the caller.
-    pub access_key_id: &'a str,
     /// Name of the operation.
     pub operation: &'a str,
     /// The validated request.
@@ -25,8 +23,8 @@ pub async fn call(plane: &ControlPlane, service: Service, call: &Call<'_>) -> Ou
         Service::AutoScaling => autoscaling(plane, call).await,
         Service::Logs => logs(plane, call).await,
         Service::CloudWatch => cloudwatch(plane, call).await,
-        Service::Sts => sts(call),
-        Service::SageMakerRuntime | Service::S3 => Err(unwired(call.operation)),
+        // Identities are the directory's: `identity`. The others have front doors of their own.
+        Service::Sts | Service::Iam | Service::SageMakerRuntime | Service::S3 => Err(unwired(call.operation)),
     }
 }
 
@@ -112,21 +110,6 @@ async fn cloudwatch(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
     }
 }
 
-fn sts(call: &Call<'_>) -> Outcome<Value> {
-    match call.operation {
-        "GetCallerIdentity" => {
-            let (account, id) = (&call.scope.account, call.access_key_id);
-            Ok(json!({
-                "UserId": id,
-                "Account": account,
-                // Clients read an execution role off the identity, so it has a role's form.
-                "Arn": format!("arn:aws:sts::{account}:assumed-role/SagebrushExecutionRole/{id}"),
-            }))
-        }
-        other => Err(unwired(other)),
-    }
-}
-
 /// An operation that the scope names and this table does not: a defect that a test looks for.
 fn unwired(operation: &str) -> Failure {
     Failure::internal(format!("{operation} is in models/scope.toml and not wired"))
@@ -141,8 +124,7 @@ mod tests {
     #[test]
     fn every_operation_of_the_scope_is_wired() {
         let source = include_str!("operations.rs");
-        let services =
-            [Service::SageMaker, Service::AutoScaling, Service::Logs, Service::CloudWatch, Service::Sts];
+        let services = [Service::SageMaker, Service::AutoScaling, Service::Logs, Service::CloudWatch];
         for service in services {
             for operation in model(service).into_iter().flat_map(sagebrush_wire::Model::operations) {
                 assert!(source.contains(&format!("\"{operation}\" =>")), "{operation}");

@@ -135,7 +135,8 @@ pub fn signature(
     hmac(&key, to_sign.as_bytes())
 }
 
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
+/// HMAC-SHA256.
+pub fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     // HMAC takes keys of every length; the error type exists for other constructions.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
     mac.update(message);

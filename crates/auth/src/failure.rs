@@ -17,6 +17,12 @@ pub enum AuthFailure {
         "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
     )]
     Mismatch,
+    /// The session token is none of this server's, or of another key.
+    #[error("The security token included in the request is invalid.")]
+    InvalidToken,
+    /// The session has ended.
+    #[error("The security token included in the request is expired")]
+    ExpiredToken,
     /// The signature's time is too far from the server's; the text gives both.
     #[error("{0}")]
     Expired(String),
@@ -28,7 +34,8 @@ impl AuthFailure {
         match self {
             Self::Missing => "MissingAuthenticationTokenException",
             Self::Incomplete(_) => "IncompleteSignatureException",
-            Self::UnknownKey => "UnrecognizedClientException",
+            Self::UnknownKey | Self::InvalidToken => "UnrecognizedClientException",
+            Self::ExpiredToken => "ExpiredTokenException",
             Self::Mismatch | Self::Expired(_) => "InvalidSignatureException",
         }
     }
@@ -38,7 +45,8 @@ impl AuthFailure {
         match self {
             Self::Missing => "MissingAuthenticationToken",
             Self::Incomplete(_) => "IncompleteSignature",
-            Self::UnknownKey => "InvalidClientTokenId",
+            Self::UnknownKey | Self::InvalidToken => "InvalidClientTokenId",
+            Self::ExpiredToken => "ExpiredToken",
             Self::Mismatch | Self::Expired(_) => "SignatureDoesNotMatch",
         }
     }
@@ -47,7 +55,12 @@ impl AuthFailure {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Incomplete(_) => 400,
-            Self::Missing | Self::UnknownKey | Self::Mismatch | Self::Expired(_) => 403,
+            Self::Missing
+            | Self::UnknownKey
+            | Self::InvalidToken
+            | Self::ExpiredToken
+            | Self::Mismatch
+            | Self::Expired(_) => 403,
         }
     }
 }

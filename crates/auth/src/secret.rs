@@ -1,6 +1,10 @@
 //! Access keys and the place they are looked up.
 
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
+
+use crate::{AuthFailure, Principal};
 
 /// A secret access key: zeroed when dropped, redacted when printed.
 #[derive(Clone)]
@@ -33,15 +37,35 @@ pub struct AccessKey {
     pub secret: SecretKey,
 }
 
-/// Where the secret of an access key is found.
-pub trait KeyRing: Send + Sync {
-    /// The secret of an active access key, or `None` when there is no such key.
-    fn secret(&self, access_key_id: &str) -> Option<SecretKey>;
+/// An access key that may sign, and who signs with it.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The secret half.
+    pub secret: SecretKey,
+    /// Who holds it.
+    pub principal: Arc<Principal>,
 }
 
+/// Where access keys are found.
+pub trait KeyRing: Send + Sync {
+    /// The active access key of an id, with the session token that came with it.
+    ///
+    /// # Errors
+    /// `UnknownKey`, `InvalidToken` or `ExpiredToken`.
+    fn find(&self, access_key_id: &str, token: Option<&str>) -> Result<Found, AuthFailure>;
+}
+
+/// One key alone, whose holder may do everything.
 impl KeyRing for AccessKey {
-    fn secret(&self, access_key_id: &str) -> Option<SecretKey> {
-        (access_key_id == self.id).then(|| self.secret.clone())
+    fn find(&self, access_key_id: &str, token: Option<&str>) -> Result<Found, AuthFailure> {
+        if access_key_id != self.id {
+            return Err(AuthFailure::UnknownKey);
+        }
+        if token.is_some() {
+            return Err(AuthFailure::InvalidToken);
+        }
+        let principal = Arc::new(Principal::first("123456789012", access_key_id));
+        Ok(Found { secret: self.secret.clone(), principal })
     }
 }
 
@@ -53,6 +77,6 @@ mod tests {
     fn a_secret_is_never_printed() {
         let key = AccessKey { id: "AKIAEXAMPLE".into(), secret: SecretKey::new("wJalrXUt".into()) };
         assert!(!format!("{key:?}").contains("wJalr"));
-        assert!(key.secret("AKIAOTHER").is_none());
+        assert_eq!(key.find("AKIAOTHER", None).err(), Some(AuthFailure::UnknownKey));
     }
 }

@@ -1,5 +1,7 @@
 //! Verifying the Authorization header of a request.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::request::Parts;
 use subtle::ConstantTimeEq;
@@ -7,7 +9,7 @@ use time::macros::format_description;
 use time::{Duration, OffsetDateTime, PrimitiveDateTime};
 
 use crate::canonical::{CanonicalRequest, signature};
-use crate::{AuthFailure, KeyRing};
+use crate::{AuthFailure, Found, KeyRing, Principal};
 
 pub use crate::canonical::sha256_hex;
 
@@ -30,12 +32,15 @@ pub struct Signed {
     /// Who claims to have signed, and for which region and service.
     pub credential: Credential,
     signed_headers: Vec<String>,
-    signature: Vec<u8>,
+    /// Lower-case hexadecimal, as it was sent.
+    signature: String,
     date_time: String,
+    /// The session token, for temporary credentials.
+    token: Option<String>,
 }
 
 /// The proven sender of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Caller {
     /// Access key id.
     pub access_key_id: String,
@@ -43,6 +48,8 @@ pub struct Caller {
     pub region: String,
     /// Service the request was signed for.
     pub service: String,
+    /// Who it is.
+    pub principal: Arc<Principal>,
 }
 
 impl Signed {
@@ -68,13 +75,17 @@ impl Signed {
         if !signed_headers.iter().any(|name| name == "host") {
             return Err(incomplete("'Host' must be a 'SignedHeader' in the AWS Authorization."));
         }
-        let signature = hex::decode(field("Signature")?)
-            .map_err(|_| incomplete("The 'Signature' parameter is not hexadecimal"))?;
+        let signature = field("Signature")?.to_owned();
         let date_time = headers
             .get("x-amz-date")
             .and_then(|value| value.to_str().ok())
             .ok_or_else(|| incomplete("Authorization header requires existence of a 'X-Amz-Date' header."))?;
-        Ok(Self { credential, signed_headers, signature, date_time: date_time.to_owned() })
+        let token = match headers.get("x-amz-security-token").map(|value| value.to_str()) {
+            None => None,
+            Some(Ok(token)) => Some(token.to_owned()),
+            Some(Err(_)) => return Err(AuthFailure::InvalidToken),
+        };
+        Ok(Self { credential, signed_headers, signature, date_time: date_time.to_owned(), token })
     }
 
     /// Is the signature scoped to this service?
@@ -93,28 +104,29 @@ impl Signed {
         Ok(())
     }
 
-    /// Is the access key known at all? To be asked before a body is read for its sender.
+    /// The access key that is claimed, when it is known and active. To be asked before a body is read for
+    /// its sender.
     ///
     /// # Errors
-    /// `UnknownKey`.
-    pub fn check_key(&self, keys: &dyn KeyRing) -> Result<(), AuthFailure> {
-        keys.secret(&self.credential.access_key_id).map(drop).ok_or(AuthFailure::UnknownKey)
+    /// `UnknownKey`, `InvalidToken` or `ExpiredToken`.
+    pub fn find_key(&self, keys: &dyn KeyRing) -> Result<Found, AuthFailure> {
+        keys.find(&self.credential.access_key_id, self.token.as_deref())
     }
 
     /// Proves that the holder of the access key signed this request with this body hash, no longer
     /// than `skew` ago.
     ///
     /// # Errors
-    /// `UnknownKey`, `Expired` or `Mismatch`.
+    /// `Expired` or `Mismatch`.
     pub fn verify(
         &self,
         parts: &Parts,
         payload_hash: &str,
-        keys: &dyn KeyRing,
+        key: &Found,
         now: OffsetDateTime,
         skew: std::time::Duration,
     ) -> Result<Caller, AuthFailure> {
-        let secret = keys.secret(&self.credential.access_key_id).ok_or(AuthFailure::UnknownKey)?;
+        let Found { secret, principal } = key;
         self.check_time(now, skew)?;
         self.check_declared_hash(parts, payload_hash)?;
         let names: Vec<&str> = self.signed_headers.iter().map(String::as_str).collect();
@@ -131,11 +143,12 @@ impl Signed {
         .map_err(|name| incomplete(&format!("The signed header '{name}' is missing from the request.")))?;
         let Credential { access_key_id, date, region, service } = &self.credential;
         let expected = signature(secret.expose(), &canonical, &self.date_time, date, region, service);
-        if bool::from(expected.as_slice().ct_eq(&self.signature)) {
+        if bool::from(hex::encode(expected).as_bytes().ct_eq(self.signature.as_bytes())) {
             Ok(Caller {
                 access_key_id: access_key_id.clone(),
                 region: region.clone(),
                 service: service.clone(),
+                principal: Arc::clone(principal),
             })
         } else {
             Err(AuthFailure::Mismatch)
@@ -241,7 +254,9 @@ mod tests {
         keys: &dyn KeyRing,
         at: OffsetDateTime,
     ) -> Result<Caller, AuthFailure> {
-        Signed::parse(&parts.headers)?.verify(parts, &sha256_hex(body), keys, at, SKEW)
+        let signed = Signed::parse(&parts.headers)?;
+        let key = signed.find_key(keys)?;
+        signed.verify(parts, &sha256_hex(body), &key, at, SKEW)
     }
 
     #[test]

@@ -23,9 +23,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use sagebrush_auth::{KeyRing, Signed, sha256_hex};
-use sagebrush_env::Clock;
-use sagebrush_types::limits::{CLOCK_SKEW, INVOKE_BODY_BYTES, INVOKE_RETRIES};
+use sagebrush_access::Access;
+use sagebrush_access::audit::{Effect, Entry};
+use sagebrush_auth::policy::Facts;
+use sagebrush_auth::{Caller, Origin, Signed, sha256_hex};
+use sagebrush_types::limits::{INVOKE_BODY_BYTES, INVOKE_RETRIES};
 use sagebrush_types::{EndpointRoute, InFlight, RouteTable, ServerRoute};
 use sagebrush_wire::{ErrorShape, Protocol, Service};
 use tokio::sync::watch;
@@ -42,9 +44,7 @@ pub use request::Manner;
 /// The serving plane.
 pub struct Inference {
     routes: watch::Receiver<Arc<RouteTable>>,
-    keys: Arc<dyn KeyRing>,
-    account: String,
-    clock: Clock,
+    access: Arc<Access>,
     events: Events,
     forwarder: Forwarder,
 }
@@ -62,23 +62,28 @@ struct Call<'a> {
 impl Inference {
     /// A serving plane over a route table that the control plane publishes, which tells of its work
     /// in `events`.
-    pub fn new(
-        routes: watch::Receiver<Arc<RouteTable>>,
-        keys: Arc<dyn KeyRing>,
-        account: String,
-        clock: Clock,
-        events: Events,
-    ) -> Self {
-        Self { routes, keys, account, clock, events, forwarder: Forwarder::new() }
+    pub fn new(routes: watch::Receiver<Arc<RouteTable>>, access: Arc<Access>, events: Events) -> Self {
+        Self { routes, access, events, forwarder: Forwarder::new() }
     }
 
     /// Answers `POST /endpoints/{endpoint}/invocations` and its streaming sister.
     pub async fn invoke(&self, manner: Manner, endpoint: &str, request: Request) -> Response {
         let id = Uuid::new_v4().to_string();
-        let mut response = match self.answer(&id, manner, endpoint, request).await {
+        let origin = Origin::of(request.headers(), request.extensions());
+        let mut entry = Entry {
+            request_id: id.clone(),
+            service: "sagemaker".into(),
+            operation: manner.operation().to_owned(),
+            ..Entry::default()
+        };
+        let answer = self.answer(manner, endpoint, request, &origin, &mut entry).await;
+        entry.error = answer.as_ref().err().map(|error| error.code.clone()).unwrap_or_default();
+        let mut response = match answer {
             Ok(response) => response,
             Err(error) => error.response(Protocol::RestJson, &id).map(Body::from),
         };
+        entry.status = response.status().as_u16();
+        self.access.audit.write(entry, &origin, Effect::Reads).await;
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert("x-amzn-requestid", value);
         }
@@ -87,12 +92,14 @@ impl Inference {
 
     async fn answer(
         &self,
-        id: &str,
         manner: Manner,
         endpoint: &str,
         request: Request,
+        origin: &Origin,
+        entry: &mut Entry,
     ) -> Result<Response, ErrorShape> {
         let started = Instant::now();
+        let id = entry.request_id.clone();
         let (parts, body) = request.into_parts();
         if parts.method != http::Method::POST {
             return Err(ErrorShape::new(
@@ -103,18 +110,22 @@ impl Inference {
         }
         // Nothing is read for a sender whose key is not known.
         let signed = Signed::parse(&parts.headers).map_err(refuse::unsigned)?;
+        entry.access_key_id.clone_from(&signed.credential.access_key_id);
         signed.check_scope(Service::SageMakerRuntime.signing_name()).map_err(refuse::unsigned)?;
-        signed.check_key(self.keys.as_ref()).map_err(refuse::unsigned)?;
+        let key = signed.find_key(self.access.as_ref()).map_err(refuse::unsigned)?;
         let body = match Limited::new(body, INVOKE_BODY_BYTES).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => return Err(refuse::too_large()),
             Err(_) => return Err(refuse::invalid("The request body ended early.")),
         };
+        let now = self.access.now();
         let caller = signed
-            .verify(&parts, &sha256_hex(&body), self.keys.as_ref(), self.clock.now(), CLOCK_SKEW)
+            .verify(&parts, &sha256_hex(&body), &key, now, self.access.skew)
             .map_err(refuse::unsigned)?;
+        entry.principal.clone_from(&caller.principal.arn);
+        self.authorise(manner, &caller, origin, endpoint, entry)?;
         let asked = Asked::read(manner, endpoint, &parts.headers)?;
-        self.pass_on(Call { id, region: caller.region, endpoint, asked, body, started }).await
+        self.pass_on(Call { id: &id, region: caller.region, endpoint, asked, body, started }).await
     }
 
     /// Sends the request to a model server. One that could not be reached, so that nothing was sent,
@@ -155,7 +166,7 @@ impl Inference {
             return Err(refuse::asynchronous(call.endpoint));
         }
         let variant = choose::variant(&route, target)?;
-        let observed = self.events.begin(&self.clock, call, &route, variant);
+        let observed = self.events.begin(&self.access.clock, call, &route, variant);
         match choose::server(variant, tried) {
             Ok((server, place)) => Ok((place, server.clone(), observed)),
             Err(NoServer::Full) => Err(refuse::throttled()),
@@ -186,9 +197,29 @@ impl Inference {
         Ok(response)
     }
 
+    fn authorise(
+        &self,
+        manner: Manner,
+        caller: &Caller,
+        origin: &Origin,
+        endpoint: &str,
+        entry: &mut Entry,
+    ) -> Result<(), ErrorShape> {
+        entry.resource = format!(
+            "arn:aws:sagemaker:{}:{}:endpoint/{}",
+            caller.region,
+            self.access.directory.account(),
+            endpoint.to_lowercase()
+        );
+        let action = format!("sagemaker:{}", manner.operation());
+        self.access
+            .check(caller, origin, &action, &entry.resource, &Facts::new())
+            .map_err(|message| ErrorShape::new("AccessDeniedException", StatusCode::FORBIDDEN, message))
+    }
+
     fn route(&self, region: &str, endpoint: &str) -> Result<Arc<EndpointRoute>, ErrorShape> {
         let name = (region.to_owned(), endpoint.to_owned());
         let route = self.routes.borrow().endpoints.get(&name).cloned();
-        route.ok_or_else(|| refuse::no_endpoint(endpoint, &self.account))
+        route.ok_or_else(|| refuse::no_endpoint(endpoint, self.access.directory.account()))
     }
 }

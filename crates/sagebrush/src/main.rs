@@ -2,7 +2,9 @@
 //!
 //! The composition root: command line, configuration, wiring. It decides nothing else.
 
+mod access_key;
 mod algorithm;
+mod audit;
 mod data_dir;
 mod environment;
 mod quickstart;
@@ -37,6 +39,12 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Print shell commands that point AWS clients at a server.
     Env(environment::EnvArgs),
+    /// Make, list, disable and delete access keys.
+    AccessKey(access_key::AccessKeyArgs),
+    /// Say what the users of access keys may do.
+    Policy(access_key::PolicyArgs),
+    /// Print who did what, from the audit log.
+    Audit(audit::AuditArgs),
     /// Run a built-in algorithm under the container contract.
     #[command(hide = true)]
     Algorithm(algorithm::AlgorithmArgs),
@@ -48,6 +56,9 @@ fn main() -> ExitCode {
         // A training run has no use for an asynchronous runtime.
         Command::Algorithm(args) => return algorithm::run(args),
         Command::Env(args) => environment::run(&args),
+        Command::AccessKey(args) => access_key::run_access_key(&args),
+        Command::Policy(args) => access_key::run_policy(&args),
+        Command::Audit(args) => audit::run(args),
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Quickstart(args) => block_on(quickstart::run(*args)),
     };

@@ -25,7 +25,7 @@ impl Protocol {
             Service::SageMaker | Service::AutoScaling | Service::Logs => Self::Json("1.1"),
             Service::CloudWatch => Self::Json("1.0"),
             Service::SageMakerRuntime => Self::RestJson,
-            Service::Sts | Service::S3 => Self::Query,
+            Service::Sts | Service::Iam | Service::S3 => Self::Query,
         }
     }
 
@@ -59,6 +59,7 @@ pub struct ErrorShape {
 /// Codes of the query protocol for errors that every service has.
 const QUERY_CODES: &[(&str, &str)] = &[
     ("AccessDeniedException", "AccessDenied"),
+    ("ExpiredTokenException", "ExpiredToken"),
     ("IncompleteSignatureException", "IncompleteSignature"),
     ("InvalidSignatureException", "SignatureDoesNotMatch"),
     ("MissingAuthenticationTokenException", "MissingAuthenticationToken"),

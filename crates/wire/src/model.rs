@@ -210,6 +210,7 @@ models! {
     Logs => "logs",
     CloudWatch => "cloudwatch",
     Sts => "sts",
+    Iam => "iam",
 }
 
 #[cfg(test)]

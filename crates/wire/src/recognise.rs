@@ -20,19 +20,22 @@ pub enum Service {
     CloudWatch,
     /// Security Token Service, query-XML.
     Sts,
+    /// Identity and Access Management, query-XML.
+    Iam,
     /// S3, REST-XML.
     S3,
 }
 
 impl Service {
     /// Every service.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::SageMaker,
         Self::SageMakerRuntime,
         Self::AutoScaling,
         Self::Logs,
         Self::CloudWatch,
         Self::Sts,
+        Self::Iam,
         Self::S3,
     ];
 
@@ -44,6 +47,7 @@ impl Service {
             Self::Logs => "logs",
             Self::CloudWatch => "monitoring",
             Self::Sts => "sts",
+            Self::Iam => "iam",
             Self::S3 => "s3",
         }
     }
@@ -124,6 +128,9 @@ pub fn recognise(parts: &Parts, scope_service: Option<&str>) -> Target {
     match scope_service {
         Some("sts") => Target::Query(Service::Sts),
         Some("monitoring") => Target::Query(Service::CloudWatch),
+        Some("iam") => Target::Query(Service::Iam),
+        // Without a signature nothing says which service of forms is meant; none of them is S3.
+        None if is_form(parts) => Target::Query(Service::Sts),
         None => Target::S3,
         Some(other) => {
             let form = header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form"));
@@ -145,6 +152,13 @@ fn cbor(path: &str) -> Target {
         Some(Target::Cbor { service, operation: operation.to_owned() })
     });
     found.unwrap_or_else(|| Target::Unknown { name: path.to_owned(), protocol: Protocol::Cbor })
+}
+
+fn is_form(parts: &Parts) -> bool {
+    let kind = parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    parts.method == http::Method::POST
+        && parts.uri.path() == "/"
+        && kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
 }
 
 fn invoked_endpoint(path: &str, operation: &str) -> Option<String> {
@@ -223,5 +237,9 @@ mod tests {
     fn requests_without_a_scope_are_s3_requests() {
         assert_eq!(recognise(&parts("GET", "/b/k?AWSAccessKeyId=A", None), None), Target::S3);
         assert_eq!(recognise(&parts("POST", "/", None), Some("sts")), Target::Query(Service::Sts));
+        let mut form = parts("POST", "/", None);
+        let kind = http::HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
+        form.headers.insert("content-type", kind);
+        assert_eq!(recognise(&form, None), Target::Query(Service::Sts));
     }
 }

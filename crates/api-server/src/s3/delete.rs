@@ -1,12 +1,15 @@
 //! DeleteObject and DeleteObjects.
 
 use s3s::dto::{
-    DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
+    DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error,
 };
-use s3s::{S3Result, s3_error};
+use s3s::{S3Request, S3Result, s3_error};
+use sagebrush_auth::policy::Facts;
 use sagebrush_object_store::limits;
 
+use super::access::asker;
 use super::error::from_store;
+use super::permission::object_arn;
 use super::refusal::{check_version, refuse};
 use super::{Operations, condition};
 
@@ -23,7 +26,13 @@ impl Operations {
         Ok(DeleteObjectOutput::default())
     }
 
-    pub(super) async fn delete_many(&self, input: DeleteObjectsInput) -> S3Result<DeleteObjectsOutput> {
+    /// Every key needs its own permission; those that may not be deleted are errors in the answer.
+    pub(super) async fn delete_many(
+        &self,
+        request: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<DeleteObjectsOutput> {
+        let asker = asker(&request)?;
+        let input = request.input;
         refuse(&input.mfa, "Deletion with multi-factor authentication")?;
         self.check_owner(&input.bucket, input.expected_bucket_owner.as_deref()).await?;
         let objects = input.delete.objects;
@@ -43,6 +52,18 @@ impl Operations {
             refuse(&object.last_modified_time, "A condition on an object of DeleteObjects")?;
             keys.push(object.key);
         }
+        let mut errors = Vec::new();
+        keys.retain(|key| {
+            let resource = object_arn(&input.bucket, key);
+            let Err(denied) = asker.may("s3:DeleteObject", &resource, &Facts::new()) else { return true };
+            errors.push(Error {
+                code: Some("AccessDenied".to_owned()),
+                key: Some(key.clone()),
+                message: denied.message().map(str::to_owned),
+                ..Error::default()
+            });
+            false
+        });
         self.store.delete_objects(&input.bucket, &keys).await.map_err(from_store)?;
         let quiet = input.delete.quiet == Some(true);
         let told = if quiet { Vec::new() } else { keys };
@@ -50,6 +71,7 @@ impl Operations {
             .into_iter()
             .map(|key| DeletedObject { key: Some(key), ..DeletedObject::default() })
             .collect();
-        Ok(DeleteObjectsOutput { deleted: Some(deleted), ..DeleteObjectsOutput::default() })
+        let errors = (!errors.is_empty()).then_some(errors);
+        Ok(DeleteObjectsOutput { deleted: Some(deleted), errors, ..DeleteObjectsOutput::default() })
     }
 }

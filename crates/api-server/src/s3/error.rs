@@ -90,12 +90,8 @@ pub(super) fn complete_document(document: &str, request_id: &str) -> String {
     let Some(end) = document.rfind("</Error>") else { return document.to_owned() };
     let mut text = document[..end].to_owned();
     if !document.contains("<Message>") {
-        let code = document
-            .split_once("<Code>")
-            .and_then(|(_, rest)| rest.split_once("</Code>"))
-            .map(|(code, _)| code);
         text.push_str("<Message>");
-        text.push_str(message_of(code.unwrap_or_default()));
+        text.push_str(message_of(code_of(document).unwrap_or_default()));
         text.push_str("</Message>");
     }
     if !document.contains("<RequestId>") {
@@ -105,6 +101,12 @@ pub(super) fn complete_document(document: &str, request_id: &str) -> String {
     }
     text.push_str(&document[end..]);
     text
+}
+
+/// The code of an error document.
+pub(super) fn code_of(document: &str) -> Option<&str> {
+    let (_, rest) = document.split_once("<Code>")?;
+    rest.split_once("</Code>").map(|(code, _)| code)
 }
 
 /// Messages for codes that s3s answers without one.

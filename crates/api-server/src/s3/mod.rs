@@ -9,6 +9,7 @@
 //! Never: files, SQL, or a second copy of a rule that the store already checks.
 
 mod access;
+mod audit;
 mod bucket;
 mod checksum;
 mod chunked;
@@ -20,6 +21,8 @@ mod get;
 mod list;
 mod multipart;
 mod operations;
+mod permission;
+mod prepare;
 mod put;
 mod refusal;
 mod tagging;
@@ -35,14 +38,15 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
-use sagebrush_auth::KeyRing;
+use sagebrush_access::Access;
+use sagebrush_auth::Origin;
 use sagebrush_object_store::ObjectStore;
 use tokio::sync::Semaphore;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 use uuid::Uuid;
 
-use access::{Hosts, Keys, SignedOnly};
+use access::{Gate, Hosts, Keys, SENDER, Sender};
 use chunked::Bounded;
 
 /// XML bodies: the largest honest one, a CompleteMultipartUpload of 10,000 parts, has about
@@ -62,6 +66,7 @@ const FORM_FIELD_BYTES: usize = 64 << 10;
 #[derive(Debug, Clone)]
 pub struct S3FrontDoor {
     service: S3Service,
+    access: Arc<Access>,
     forms: Arc<Semaphore>,
 }
 
@@ -72,28 +77,29 @@ pub(crate) struct Operations {
     region: String,
 }
 
-/// The S3 API over `store` for the account that owns everything in it, with the access keys of
-/// `keys`. `region` is where buckets lie when a request does not say; buckets have host names under
-/// `domain` beside those under localhost.
+/// The S3 API over `store` for the account that owns everything in it, for whom `access` lets in.
+/// `region` is where buckets lie when a request does not say; buckets have host names under `domain`
+/// beside those under localhost.
 pub fn service(
     store: ObjectStore,
-    keys: Arc<dyn KeyRing>,
-    account: String,
+    access: Arc<Access>,
     region: String,
     domain: Option<String>,
 ) -> S3FrontDoor {
+    let account = access.directory.account().to_owned();
     let mut config = S3Config::default();
+    config.presigned_url_max_skew_time_secs = u32::try_from(access.skew.as_secs()).unwrap_or(u32::MAX);
     config.xml_max_body_size = XML_BYTES;
     config.post_object_max_file_size = FORM_BYTES;
     config.form_max_field_size = FORM_FIELD_BYTES;
     config.form_max_fields_size = FORM_FIELD_BYTES;
     config.form_max_parts = 100;
-    let mut builder = S3ServiceBuilder::new(Operations { store, account, region });
+    let mut builder = S3ServiceBuilder::new(Operations { store, account, region: region.clone() });
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
-    builder.set_auth(Keys(keys));
-    builder.set_access(SignedOnly);
+    builder.set_auth(Keys(Arc::clone(&access)));
+    builder.set_access(Gate { access: Arc::clone(&access), region });
     builder.set_host(Hosts::new(domain));
-    S3FrontDoor { service: builder.build(), forms: Arc::new(Semaphore::new(FORMS_AT_ONCE)) }
+    S3FrontDoor { service: builder.build(), access, forms: Arc::new(Semaphore::new(FORMS_AT_ONCE)) }
 }
 
 impl S3FrontDoor {
@@ -102,14 +108,20 @@ impl S3FrontDoor {
         let request_id = Uuid::new_v4().simple().to_string()[..16].to_ascii_uppercase();
         let _place = if is_form(request.headers()) {
             let Ok(place) = self.forms.try_acquire() else {
-                return complete(too_many_forms(), &request_id);
+                return complete(too_many_forms(), &request_id).0;
             };
             Some(place)
         } else {
             None
         };
-        let headers = request.headers().clone();
-        let (parts, body) = request.into_parts();
+        let (method, headers) = (request.method().clone(), request.headers().clone());
+        let (mut parts, body) = request.into_parts();
+        prepare::prepare(&mut parts);
+        let sender = Sender {
+            token: access::session_token(&parts),
+            origin: Origin::of(&parts.headers, &parts.extensions),
+            ..Sender::default()
+        };
         let (body, rest) = unread::watch(body);
         let body = match chunked::signed_chunks(&headers) {
             Some(signed) => s3s::Body::http_body_unsync(Bounded::new(body, signed)),
@@ -120,9 +132,10 @@ impl S3FrontDoor {
         // noted in the cause and logged below.
         let call = async {
             let answer = self.service.call(request).with_subscriber(NoSubscriber::default()).await;
-            (answer, error::CAUSE.with(RefCell::take))
+            (answer, error::CAUSE.with(RefCell::take), SENDER.with(RefCell::take))
         };
-        let (answer, cause) = error::CAUSE.scope(RefCell::default(), call).await;
+        let call = SENDER.scope(RefCell::new(sender), call);
+        let (answer, cause, sender) = error::CAUSE.scope(RefCell::default(), call).await;
         if let Some(cause) = cause {
             tracing::error!(request_id, cause, "the object store failed");
         }
@@ -135,7 +148,9 @@ impl S3FrontDoor {
                 answer
             }
         };
-        let mut answer = complete(answer, &request_id);
+        let (mut answer, code) = complete(answer, &request_id);
+        let (entry, effect) = audit::entry(&sender, &method, answer.status(), code, request_id);
+        self.access.audit.write(entry, &sender.origin, effect).await;
         if !rest.read_away(&headers).await {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -153,8 +168,9 @@ fn too_many_forms() -> s3s::HttpResponse {
     refusal.to_http_response().unwrap_or_else(|_| s3s::HttpResponse::new(s3s::Body::empty()))
 }
 
-/// Adds what s3s leaves out: the request's identifier, and in errors a message.
-fn complete(mut answer: s3s::HttpResponse, request_id: &str) -> Response {
+/// Adds what s3s leaves out: the request's identifier, and in errors a message. Answers the error's code
+/// too, or nothing.
+fn complete(mut answer: s3s::HttpResponse, request_id: &str) -> (Response, String) {
     if let Ok(value) = HeaderValue::from_str(request_id) {
         answer.headers_mut().insert("x-amz-request-id", value.clone());
         answer.headers_mut().insert("x-amz-id-2", value);
@@ -163,38 +179,34 @@ fn complete(mut answer: s3s::HttpResponse, request_id: &str) -> Response {
     if status == StatusCode::NOT_MODIFIED {
         answer.headers_mut().remove(CONTENT_LENGTH);
         answer.headers_mut().remove(CONTENT_TYPE);
-        return answer.map(|_| Body::empty());
+        return (answer.map(|_| Body::empty()), String::new());
     }
     if (status.is_client_error() || status.is_server_error())
         && let Some(document) = answer.body().bytes()
         && let Ok(text) = std::str::from_utf8(&document)
         && text.contains("</Error>")
     {
+        let code = error::code_of(text).unwrap_or_default().to_owned();
         let text = error::complete_document(text, request_id);
         answer.headers_mut().remove(CONTENT_LENGTH);
-        return answer.map(|_| Body::from(text));
+        return (answer.map(|_| Body::from(text)), code);
     }
-    answer.map(Body::new)
+    (answer.map(Body::new), String::new())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use http_body_util::BodyExt;
-    use sagebrush_auth::SecretKey;
-
-    struct NoKeys;
-
-    impl KeyRing for NoKeys {
-        fn secret(&self, _: &str) -> Option<SecretKey> {
-            None
-        }
-    }
+    use sagebrush_auth::{AccessKey, SecretKey};
 
     async fn answer(request: http::request::Builder, body: Body) -> (StatusCode, HeaderMap, String) {
         let folder = tempfile::tempdir().expect("a folder");
         let store = ObjectStore::open(folder.path()).await.expect("a store");
-        let front = service(store, Arc::new(NoKeys), "123456789012".into(), "us-east-1".into(), None);
+        let first = AccessKey { id: "AKIAFIRST".into(), secret: SecretKey::new("first".into()) };
+        let (clock, skew) = (sagebrush_env::Clock::system(), std::time::Duration::from_secs(900));
+        let access = Access::open(folder.path(), "123456789012", first, clock, skew).expect("access");
+        let front = service(store, Arc::new(access), "us-east-1".into(), None);
         let answer = front.handle(request.body(body).expect("a request")).await;
         let (parts, body) = answer.into_parts();
         let text = body.collect().await.expect("a body").to_bytes();

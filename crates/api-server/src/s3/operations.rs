@@ -100,7 +100,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
-        Ok(S3Response::new(self.delete_many(request.input).await?))
+        Ok(S3Response::new(self.delete_many(request).await?))
     }
 
     async fn copy_object(

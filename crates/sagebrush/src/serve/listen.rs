@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use sagebrush_auth::Peer;
 use sagebrush_types::limits::{DRAIN, REQUESTS_IN_FLIGHT};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -33,10 +34,17 @@ pub struct Door {
 }
 
 impl Door {
-    /// Answers the requests of a connection, in whatever it is wrapped.
-    pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(self, stream: S, _peer: SocketAddr) {
+    /// Answers the requests of a connection, in whatever it is wrapped; `secure` says that it is TLS.
+    pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+        self,
+        stream: S,
+        peer: SocketAddr,
+        secure: bool,
+    ) {
         let Self { front, places, watcher } = self;
-        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let peer = Peer { address: peer.ip().to_canonical(), secure };
+        let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(peer);
             let (front, places) = (Arc::clone(&front), Arc::clone(&places));
             async move {
                 let _place = places.acquire().await;
@@ -81,7 +89,7 @@ pub async fn serve(
         let door =
             Door { front: Arc::clone(&front), places: Arc::clone(&places), watcher: graceful.watcher() };
         match secure.clone() {
-            None => tokio::spawn(door.serve(stream, peer)),
+            None => tokio::spawn(door.serve(stream, peer, false)),
             Some(secure) => tokio::spawn(async move { secure.serve(stream, peer, door).await }),
         };
     }

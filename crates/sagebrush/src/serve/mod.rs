@@ -9,18 +9,19 @@ pub use secure::{CA_FILE, PASSWORD_FILE, USER as PROXY_USER};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
+use sagebrush_access::Access;
 use sagebrush_api_server::ApiServer;
 use sagebrush_api_server::s3;
-use sagebrush_auth::KeyRing;
 use sagebrush_control_plane::{ControlPlane, Settings};
 use sagebrush_env::Clock;
 use sagebrush_inference::{Events, Inference};
 use sagebrush_metastore::Metastore;
 use sagebrush_object_store::ObjectStore;
 use sagebrush_types::ByteBudget;
-use sagebrush_types::limits::{CAPTURE_BYTES, CAPTURE_EVENTS, INVOCATION_EVENTS};
+use sagebrush_types::limits::{CAPTURE_BYTES, CAPTURE_EVENTS, CLOCK_SKEW, INVOCATION_EVENTS};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -67,6 +68,10 @@ pub struct ServeArgs {
     /// BUCKET.example.test and BUCKET.s3.example.test. Those of localhost always work.
     #[arg(long, value_name = "NAME", value_parser = domain, env = "SAGEBRUSH_DOMAIN")]
     domain: Option<String>,
+    /// Minutes by which a client's clock may differ before its signatures are refused.
+    #[arg(long, value_name = "MINUTES", default_value_t = CLOCK_SKEW.as_secs() / 60,
+          value_parser = clap::value_parser!(u64).range(1..=1440), env = "SAGEBRUSH_CLOCK_SKEW")]
+    clock_skew: u64,
     /// Fail requests whose answer does not fit the AWS service model: for tests.
     #[arg(long, hide = true, env = "SAGEBRUSH_CHECK_ANSWERS")]
     check_answers: bool,
@@ -102,12 +107,13 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         account: args.account.clone(),
         intercept: args.intercept,
     };
-    let keys: Arc<dyn KeyRing> = Arc::new(key);
     let clock = Clock::system();
     let secure = match args.tls || args.intercept {
         true => Some(Arc::new(Secure::open(&data.tls(), args.intercept, clock.clone())?)),
         false => None,
     };
+    let skew = Duration::from_secs(args.clock_skew * 60);
+    let access = Arc::new(Access::open(data.root(), &args.account, key, clock.clone(), skew)?);
     let store = Metastore::open(&data.metadata(), clock.clone()).await?;
     let objects = ObjectStore::open(&data.objects()).await?;
     let settings = Settings {
@@ -123,7 +129,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
             failure.cause.unwrap_or(failure.message)
         );
     }
-    let s3 = s3::service(objects, Arc::clone(&keys), args.account.clone(), args.region.clone(), args.domain);
+    let s3 = s3::service(objects, Arc::clone(&access), args.region.clone(), args.domain);
     let (invocations, invocations_seen) = mpsc::channel(INVOCATION_EVENTS);
     let (captures, captures_seen) = mpsc::channel(CAPTURE_EVENTS);
     plane.watch_invocations(invocations_seen);
@@ -131,14 +137,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     plane.scale_variants();
     let events = Events::new(invocations, captures, ByteBudget::new(CAPTURE_BYTES));
     let front = Front {
-        inference: Inference::new(plane.routes(), Arc::clone(&keys), args.account.clone(), clock, events),
-        api: ApiServer {
-            plane: plane.clone(),
-            s3,
-            keys,
-            account: args.account,
-            check_answers: args.check_answers,
-        },
+        inference: Inference::new(plane.routes(), Arc::clone(&access), events),
+        api: ApiServer { plane: plane.clone(), s3, access, check_answers: args.check_answers },
         bodies: Bodies::default(),
     };
     data.publish(&info)?;

@@ -273,7 +273,8 @@ mod tests {
             let caller = Signed::parse(&parts.headers)
                 .and_then(|signed| {
                     let now = client.clock.now();
-                    signed.verify(&parts, &sha256_hex(&body), &client.key, now, Duration::from_secs(60))
+                    let key = signed.find_key(&client.key)?;
+                    signed.verify(&parts, &sha256_hex(&body), &key, now, Duration::from_secs(60))
                 })
                 .expect("proven");
             assert_eq!((caller.region.as_str(), caller.service.as_str()), ("eu-west-1", service));

@@ -69,13 +69,13 @@ impl Secure {
             b'C' if self.proxy.is_some() && peer.ip().to_canonical().is_loopback() => {
                 self.connect(stream, peer, door).await;
             }
-            _ => door.serve(stream, peer).await,
+            _ => door.serve(stream, peer, false).await,
         }
     }
 
     async fn handshake(&self, stream: TcpStream, peer: SocketAddr, door: Door) {
         match tokio::time::timeout(HEADER_TIMEOUT, self.acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => door.serve(stream, peer).await,
+            Ok(Ok(stream)) => door.serve(stream, peer, true).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         }

@@ -1,0 +1,226 @@
+//! The table: operation by operation, what it needs a permission for.
+//!
+//! Source: "Actions, resources, and condition keys", Service Authorization Reference. Lines for operations
+//! that are not served yet do no harm.
+
+use sagebrush_wire::Service;
+use serde_json::Value;
+
+/// What a permission is needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Nothing: everybody who is proven may.
+    Nothing,
+    /// The operation decides by itself: AssumeRole asks the role's trust policy too.
+    OwnRule,
+    /// `*`: the operation has no resource.
+    Everything,
+    /// A SageMaker resource: segment of its ARN, and the field that names it.
+    Named(&'static str, &'static str),
+    /// The resource whose ARN stands in a field.
+    Arn(&'static str),
+    /// All log groups.
+    LogGroups,
+    /// The log group of the request.
+    LogGroup,
+    /// The log stream of the request.
+    LogStream,
+    /// The role of the request.
+    Role,
+    /// The role that shall be made, with its path.
+    NewRole,
+    /// The user of the request, or the caller.
+    User,
+}
+
+use Place::{Arn, Everything, LogGroup, LogGroups, LogStream, Named, NewRole, Nothing, OwnRule, Role, User};
+
+type Lines = &'static [(&'static str, &'static [Place])];
+
+const ENDPOINT: Place = Named("endpoint", "EndpointName");
+const ENDPOINT_CONFIG: Place = Named("endpoint-config", "EndpointConfigName");
+const MODEL: Place = Named("model", "ModelName");
+const TRAINING: Place = Named("training-job", "TrainingJobName");
+const PROCESSING: Place = Named("processing-job", "ProcessingJobName");
+const TRANSFORM: Place = Named("transform-job", "TransformJobName");
+const TUNING: Place = Named("hyper-parameter-tuning-job", "HyperParameterTuningJobName");
+const PACKAGE: Place = Named("model-package", "ModelPackageName");
+const PACKAGE_GROUP: Place = Named("model-package-group", "ModelPackageGroupName");
+const EXPERIMENT: Place = Named("experiment", "ExperimentName");
+const TRIAL: Place = Named("experiment-trial", "TrialName");
+const COMPONENT: Place = Named("experiment-trial-component", "TrialComponentName");
+
+const SAGEMAKER: Lines = &[
+    ("AddTags", &[Arn("ResourceArn")]),
+    ("AssociateTrialComponent", &[TRIAL, COMPONENT]),
+    ("BatchDescribeModelPackage", &[Everything]),
+    ("CreateEndpoint", &[ENDPOINT, ENDPOINT_CONFIG]),
+    ("CreateEndpointConfig", &[ENDPOINT_CONFIG]),
+    ("CreateExperiment", &[EXPERIMENT]),
+    ("CreateHyperParameterTuningJob", &[TUNING]),
+    ("CreateModel", &[MODEL]),
+    ("CreateModelPackage", &[PACKAGE_GROUP]),
+    ("CreateModelPackageGroup", &[PACKAGE_GROUP]),
+    ("CreateProcessingJob", &[PROCESSING]),
+    ("CreateTrainingJob", &[TRAINING]),
+    ("CreateTransformJob", &[TRANSFORM]),
+    ("CreateTrial", &[TRIAL]),
+    ("CreateTrialComponent", &[COMPONENT]),
+    ("DeleteEndpoint", &[ENDPOINT]),
+    ("DeleteEndpointConfig", &[ENDPOINT_CONFIG]),
+    ("DeleteExperiment", &[EXPERIMENT]),
+    ("DeleteHyperParameterTuningJob", &[TUNING]),
+    ("DeleteModel", &[MODEL]),
+    ("DeleteModelPackage", &[PACKAGE]),
+    ("DeleteModelPackageGroup", &[PACKAGE_GROUP]),
+    ("DeleteProcessingJob", &[PROCESSING]),
+    ("DeleteTags", &[Arn("ResourceArn")]),
+    ("DeleteTrainingJob", &[TRAINING]),
+    ("DeleteTrial", &[TRIAL]),
+    ("DeleteTrialComponent", &[COMPONENT]),
+    ("DescribeEndpoint", &[ENDPOINT]),
+    ("DescribeEndpointConfig", &[ENDPOINT_CONFIG]),
+    ("DescribeExperiment", &[EXPERIMENT]),
+    ("DescribeHyperParameterTuningJob", &[TUNING]),
+    ("DescribeModel", &[MODEL]),
+    ("DescribeModelPackage", &[PACKAGE]),
+    ("DescribeModelPackageGroup", &[PACKAGE_GROUP]),
+    ("DescribeProcessingJob", &[PROCESSING]),
+    ("DescribeTrainingJob", &[TRAINING]),
+    ("DescribeTransformJob", &[TRANSFORM]),
+    ("DescribeTrial", &[TRIAL]),
+    ("DescribeTrialComponent", &[COMPONENT]),
+    ("DisassociateTrialComponent", &[TRIAL, COMPONENT]),
+    ("GetSearchSuggestions", &[Everything]),
+    ("ListEndpointConfigs", &[Everything]),
+    ("ListEndpoints", &[Everything]),
+    ("ListExperiments", &[Everything]),
+    ("ListHyperParameterTuningJobs", &[Everything]),
+    ("ListModelPackageGroups", &[Everything]),
+    ("ListModelPackages", &[Everything]),
+    ("ListModels", &[Everything]),
+    ("ListProcessingJobs", &[Everything]),
+    ("ListTags", &[Arn("ResourceArn")]),
+    ("ListTrainingJobs", &[Everything]),
+    ("ListTrainingJobsForHyperParameterTuningJob", &[TUNING]),
+    ("ListTransformJobs", &[Everything]),
+    ("ListTrialComponents", &[Everything]),
+    ("ListTrials", &[Everything]),
+    ("Search", &[Everything]),
+    ("StopHyperParameterTuningJob", &[TUNING]),
+    ("StopProcessingJob", &[PROCESSING]),
+    ("StopTrainingJob", &[TRAINING]),
+    ("StopTransformJob", &[TRANSFORM]),
+    ("UpdateEndpoint", &[ENDPOINT, ENDPOINT_CONFIG]),
+    ("UpdateEndpointWeightsAndCapacities", &[ENDPOINT]),
+    ("UpdateExperiment", &[EXPERIMENT]),
+    ("UpdateModelPackage", &[Arn("ModelPackageArn")]),
+    ("UpdateTrainingJob", &[TRAINING]),
+    ("UpdateTrial", &[TRIAL]),
+    ("UpdateTrialComponent", &[COMPONENT]),
+];
+
+const RUNTIME: Lines = &[
+    ("InvokeEndpoint", &[ENDPOINT]),
+    ("InvokeEndpointAsync", &[ENDPOINT]),
+    ("InvokeEndpointWithResponseStream", &[ENDPOINT]),
+];
+
+const AUTO_SCALING: Lines = &[
+    ("DeleteScalingPolicy", &[Everything]),
+    ("DeregisterScalableTarget", &[Everything]),
+    ("DescribeScalableTargets", &[Everything]),
+    ("DescribeScalingActivities", &[Everything]),
+    ("DescribeScalingPolicies", &[Everything]),
+    ("PutScalingPolicy", &[Everything]),
+    ("RegisterScalableTarget", &[Everything]),
+];
+
+const LOGS: Lines = &[
+    ("CreateLogGroup", &[LogGroup]),
+    ("CreateLogStream", &[LogGroup]),
+    ("DeleteLogGroup", &[LogGroup]),
+    ("DeleteLogStream", &[LogStream]),
+    ("DescribeLogGroups", &[LogGroups]),
+    ("DescribeLogStreams", &[LogGroup]),
+    ("FilterLogEvents", &[LogGroup]),
+    ("GetLogEvents", &[LogStream]),
+    ("PutLogEvents", &[LogStream]),
+    ("PutRetentionPolicy", &[LogGroup]),
+];
+
+const CLOUDWATCH: Lines = &[
+    ("GetMetricData", &[Everything]),
+    ("GetMetricStatistics", &[Everything]),
+    ("ListMetrics", &[Everything]),
+    ("PutMetricData", &[Everything]),
+];
+
+const STS: Lines = &[
+    ("AssumeRole", &[OwnRule]),
+    ("GetAccessKeyInfo", &[Everything]),
+    ("GetCallerIdentity", &[Nothing]),
+    ("GetSessionToken", &[Nothing]),
+];
+
+const IAM: Lines = &[
+    ("AttachRolePolicy", &[Role]),
+    ("AttachUserPolicy", &[User]),
+    ("CreateAccessKey", &[User]),
+    ("CreateRole", &[NewRole]),
+    ("CreateUser", &[User]),
+    ("DeleteAccessKey", &[User]),
+    ("DeleteRole", &[Role]),
+    ("DeleteRolePolicy", &[Role]),
+    ("DeleteUser", &[User]),
+    ("DeleteUserPolicy", &[User]),
+    ("DetachRolePolicy", &[Role]),
+    ("DetachUserPolicy", &[User]),
+    ("GetRole", &[Role]),
+    ("GetRolePolicy", &[Role]),
+    ("GetUser", &[User]),
+    ("GetUserPolicy", &[User]),
+    ("ListAccessKeys", &[User]),
+    ("ListAttachedRolePolicies", &[Role]),
+    ("ListAttachedUserPolicies", &[User]),
+    ("ListRolePolicies", &[Role]),
+    ("ListRoles", &[Everything]),
+    ("ListUserPolicies", &[User]),
+    ("ListUsers", &[Everything]),
+    ("PutRolePolicy", &[Role]),
+    ("PutUserPolicy", &[User]),
+    ("SimulatePrincipalPolicy", &[Arn("PolicySourceArn")]),
+    ("UpdateAccessKey", &[User]),
+    ("UpdateAssumeRolePolicy", &[Role]),
+];
+
+/// What an operation needs a permission for.
+pub fn places(service: Service, operation: &str) -> Option<&'static [Place]> {
+    let lines = match service {
+        Service::SageMaker => SAGEMAKER,
+        Service::SageMakerRuntime => RUNTIME,
+        Service::AutoScaling => AUTO_SCALING,
+        Service::Logs => LOGS,
+        Service::CloudWatch => CLOUDWATCH,
+        Service::Sts => STS,
+        Service::Iam => IAM,
+        // S3's permissions follow from the path and the headers: `s3/permission`.
+        Service::S3 => return None,
+    };
+    lines.iter().find(|(name, _)| *name == operation).map(|(_, places)| *places)
+}
+
+/// The roles that a request hands to SageMaker.
+pub fn passed_roles(document: &Value) -> Vec<&str> {
+    const FIELDS: [&str; 2] = ["RoleArn", "ExecutionRoleArn"];
+    let single = document.get("TrainingJobDefinition").into_iter();
+    let many = document.get("TrainingJobDefinitions").and_then(Value::as_array).into_iter().flatten();
+    let mut roles: Vec<&str> = std::iter::once(document)
+        .chain(single)
+        .chain(many)
+        .flat_map(|place| FIELDS.iter().filter_map(|field| place.get(field).and_then(Value::as_str)))
+        .collect();
+    roles.sort_unstable();
+    roles.dedup();
+    roles
+}
