@@ -192,3 +192,7 @@ impl Inference {
         route.ok_or_else(|| refuse::no_endpoint(endpoint, &self.account))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
