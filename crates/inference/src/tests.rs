@@ -48,7 +48,8 @@ fn plane(servers: &[SocketAddr], capture: Option<CaptureRoute>) -> Plane {
     let server = |address: &SocketAddr| ServerRoute { address: *address, lease: Arc::default() };
     let variant =
         VariantRoute { name: "v".into(), weight: 1.0, servers: servers.iter().map(server).collect() };
-    let route = EndpointRoute { variants: vec![variant], capture: capture.map(Arc::new) };
+    let route =
+        EndpointRoute { variants: vec![variant], capture: capture.map(Arc::new), asynchronous: false };
     let mut table = RouteTable::default();
     table.endpoints.insert(("r".into(), "e".into()), Arc::new(route));
     let (_, routes) = watch::channel(Arc::new(table));
@@ -66,10 +67,8 @@ fn plane(servers: &[SocketAddr], capture: Option<CaptureRoute>) -> Plane {
 async fn ask(plane: &Plane, manner: Manner) -> Result<Response, ErrorShape> {
     let mut headers = HeaderMap::new();
     headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/csv"));
-    headers.insert(
-        HeaderName::from_static("x-amzn-sagemaker-inference-id"),
-        HeaderValue::from_static("mine"),
-    );
+    headers
+        .insert(HeaderName::from_static("x-amzn-sagemaker-inference-id"), HeaderValue::from_static("mine"));
     let call = Call {
         id: "id",
         region: "r".into(),
@@ -158,7 +157,8 @@ async fn captured_are_both_sides_or_the_one_that_is_asked_for() {
         body(ask(&plane, manner).await.unwrap()).await;
         let captured = plane.captures.recv().await.unwrap();
         assert_eq!(captured.inference_id.as_deref(), Some("mine"));
-        let data = |body: &Option<sagebrush_types::CapturedBody>| body.as_ref().map(|body| body.data.to_vec());
+        let data =
+            |body: &Option<sagebrush_types::CapturedBody>| body.as_ref().map(|body| body.data.to_vec());
         assert_eq!(data(&captured.input), input.then(|| b"1,2".to_vec()), "{manner:?}");
         assert_eq!(data(&captured.output), output.then(|| b"ok".to_vec()), "{manner:?}");
     }
