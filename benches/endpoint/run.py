@@ -52,7 +52,10 @@ class Bench:
         found = {}
         threads = pathlib.Path(f"/proc/{self.server.process.pid}/task").iterdir()
         for child in {child for thread in threads for child in (thread / "children").read_text().split()}:
-            environment = pathlib.Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+            try:
+                environment = pathlib.Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+            except OSError:
+                continue  # It has just ended.
             ports = [entry.split(b"=")[1] for entry in environment if entry.startswith(b"SAGEMAKER_BIND_TO_PORT=")]
             if ports:
                 found[int(child)] = int(ports[0])

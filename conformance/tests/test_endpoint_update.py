@@ -1,5 +1,7 @@
 """Updates of endpoints: other configurations, weights and numbers, without a request that fails."""
 
+import os
+import signal
 import threading
 import time
 
@@ -161,7 +163,35 @@ def test_traffic_is_shifted_as_the_deployment_configuration_says(endpoint, sagem
         sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=name + "-3", DeploymentConfig=rolling)
         assert settled(sagemaker, name)["ProductionVariants"][0]["CurrentInstanceCount"] == 2
         load.answered()
+        sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=name + "-2", RetainDeploymentConfig=True)
+        assert settled(sagemaker, name)["LastDeploymentConfig"] == rolling
+        load.answered()
     assert not load.failures
+    # Of four versions only the last one's model is still on disk.
+    deadline = time.monotonic() + 10
+    while len(list((endpoint.data_dir / "work").glob(f"endpoint/*/{name}/*"))) != 1:
+        assert time.monotonic() < deadline, list((endpoint.data_dir / "work").glob(f"endpoint/*/{name}/*"))
+        time.sleep(0.05)
+    sagemaker.delete_endpoint(EndpointName=name)
+
+
+def test_one_killed_server_of_two_takes_along_no_more_than_its_own_requests(endpoint, sagemaker, trained, name):
+    before = set(descendants(endpoint.process.pid))
+    deploy(sagemaker, name, trained[0], ({"VariantName": "v", "InitialInstanceCount": 2},))
+    first, second = set(descendants(endpoint.process.pid)) - before
+    with Load(endpoint, name) as load:
+        load.answered()
+        os.kill(first, signal.SIGKILL)
+        load.answered(50)
+        deadline = time.monotonic() + 30
+        while len(set(descendants(endpoint.process.pid)) - before) != 2:
+            assert time.monotonic() < deadline, "the server was not replaced"
+            time.sleep(0.02)
+        load.answered(50)
+    assert second in descendants(endpoint.process.pid)
+    # What was inside the killed process is lost, and its caller is told to try again.
+    codes = {error.response["Error"]["Code"] for error in load.failures}
+    assert codes <= {"ServiceUnavailable"} and len(load.failures) < len(load.variants) / 2
     sagemaker.delete_endpoint(EndpointName=name)
 
 
@@ -212,4 +242,7 @@ def test_an_update_survives_a_kill_of_the_server(fresh_server):
     assert [variant["VariantName"] for variant in description["ProductionVariants"]] == ["new"]
     answer = fresh_server.client("sagemaker-runtime").invoke_endpoint(EndpointName="live", ContentType="application/json", Body=PAIR)
     assert answer["InvokedProductionVariant"] == "new"
-    assert len(descendants(fresh_server.process.pid)) == 2
+    deadline = time.monotonic() + 10
+    while len(descendants(fresh_server.process.pid)) != 2:
+        assert time.monotonic() < deadline, "the old server did not end"
+        time.sleep(0.05)

@@ -223,3 +223,7 @@ impl Inference {
         route.ok_or_else(|| refuse::no_endpoint(endpoint, self.access.directory.account()))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -216,7 +216,7 @@ pub const INSTANCES_PER_VARIANT: u64 = 16;
 
 /// Time between two looks at a scalable target. A server of a built-in model is up in under a second,
 /// so a longer wait would be most of the time that a rise in load goes unanswered.
-pub const SCALING_EVERY: Duration = Duration::from_secs(5);
+pub const SCALING_EVERY: Duration = Duration::from_secs(2);
 
 /// Policies of one scalable target: AWS's documented 50.
 pub const SCALING_POLICIES: usize = 50;

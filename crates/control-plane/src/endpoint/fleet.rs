@@ -1,6 +1,7 @@
 //! The model servers of one version of an endpoint: how many each variant has, which of them are
 //! up, and the route that follows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sagebrush_metastore::Key;
@@ -24,6 +25,27 @@ pub struct Keepers {
     pub reports: mpsc::Sender<ServerReport>,
     /// Their tasks; each ends with its fleet's generation.
     pub tasks: JoinSet<u64>,
+    /// How many run, by generation.
+    pub running: HashMap<u64, usize>,
+}
+
+impl Keepers {
+    fn start(&mut self, server: Server, told: watch::Receiver<Signal>) {
+        *self.running.entry(server.place.generation).or_default() += 1;
+        self.tasks.spawn(server.keep_up(told));
+    }
+
+    /// A keeper of a generation has ended: was it the last one?
+    pub fn ended(&mut self, generation: u64) -> bool {
+        let left = self.running.get_mut(&generation).map(|running| {
+            *running = running.saturating_sub(1);
+            *running
+        });
+        if left == Some(0) {
+            self.running.remove(&generation);
+        }
+        left == Some(0)
+    }
 }
 
 /// The servers of one version.
@@ -99,7 +121,7 @@ impl Fleet {
                     model: variant.model.clone(),
                     reports: keepers.reports.clone(),
                 };
-                keepers.tasks.spawn(server.keep_up(told));
+                keepers.start(server, told);
                 variant.members.push(Member { instance, up: None, gave_up: None, signal });
             }
         }

@@ -5,6 +5,7 @@
 //! they end, and end after their last request; an update that cannot be carried out leaves the old
 //! servers serving. The record is changed when the servers are up, never before.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -76,7 +77,13 @@ impl Operator {
     /// An operator without servers.
     pub fn new(plane: &ControlPlane, key: &Key, signal: watch::Receiver<Signal>) -> Self {
         let (reports, inbox) = mpsc::channel(REPORTS);
-        let keepers = Keepers { plane: plane.clone(), key: key.clone(), reports, tasks: JoinSet::new() };
+        let keepers = Keepers {
+            plane: plane.clone(),
+            key: key.clone(),
+            reports,
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+        };
         Self {
             plane: plane.clone(),
             key: key.clone(),
@@ -172,8 +179,9 @@ impl Operator {
         self.written(record::updated(&self.plane, &self.key).await?).await?;
         if let Some(next) = self.next.take() {
             self.shift = 0.0;
-            std::mem::replace(&mut self.current, next).end(Signal::Stop);
+            let old = std::mem::replace(&mut self.current, next);
             self.publish();
+            self.retire(old);
         }
         Ok(())
     }
@@ -236,9 +244,19 @@ impl Operator {
         self.current.scale(&mut self.keepers, |variant| variant.count);
         self.publish();
         if let Some(next) = next {
-            next.end(Signal::Stop);
+            self.retire(next);
         }
         Ok(())
+    }
+
+    /// Ends a fleet that stands in no route any more, after its last requests.
+    fn retire(&mut self, fleet: Fleet) {
+        let generation = fleet.generation;
+        fleet.end(Signal::Stop);
+        // A rolling update may have ended all its servers already.
+        if !self.keepers.running.contains_key(&generation) {
+            self.clear(generation);
+        }
     }
 
     /// A fleet of a new version, whose models are on disk and whose servers are not started yet.
@@ -328,7 +346,8 @@ impl Operator {
                 }
                 self.publish();
             }
-            Event::Ended(Ok(generation)) => self.clear(generation),
+            Event::Ended(Ok(generation)) if self.keepers.ended(generation) => self.clear(generation),
+            Event::Ended(Ok(_)) => {}
             Event::Ended(Err(error)) => return Err(Failure::internal(error).into()),
             Event::Rang => self.rang = true,
             Event::TimedOut => {}
@@ -345,7 +364,6 @@ impl Operator {
             return;
         }
         let folder = self.folder(generation);
-        // A server of the version that still ends has its model in memory.
         tokio::task::spawn_blocking(move || {
             if let Err(failure) = reconcile::clear_folder(&folder) {
                 tracing::warn!(folder = %folder.display(), cause = failure.cause.as_deref(), "an old model stays behind");

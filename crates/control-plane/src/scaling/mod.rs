@@ -12,7 +12,7 @@ mod target;
 
 use sagebrush_env::random_hex;
 use sagebrush_metastore::{MetastoreError, NewRecord, WorkflowChange};
-use sagebrush_types::limits::{INSTANCES_PER_VARIANT, SCALING_PAGE};
+use sagebrush_types::limits::INSTANCES_PER_VARIANT;
 use sagebrush_types::{Failure, Outcome, Resource, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -220,8 +220,7 @@ impl ControlPlane {
             .filter(|target| asked(&target.key.name))
             .map(|target| shown(&target.document))
             .collect();
-        let (found, next) = page(found, request.max_results, request.next_token.as_deref(), SCALING_PAGE)?;
-        Ok(json!({"ScalableTargets": found, "NextToken": next}))
+        page("ScalableTargets", found, request.max_results, request.next_token.as_deref())
     }
 
     /// DescribeScalingActivities, newest first.
@@ -240,8 +239,7 @@ impl ControlPlane {
             .collect();
         let started = |activity: &Value| activity["StartTime"].as_f64().unwrap_or_default();
         found.sort_by(|a, b| started(b).total_cmp(&started(a)));
-        let (found, next) = page(found, request.max_results, request.next_token.as_deref(), SCALING_PAGE)?;
-        Ok(json!({"ScalingActivities": found, "NextToken": next}))
+        page("ScalingActivities", found, request.max_results, request.next_token.as_deref())
     }
 
     /// The targets of a region, by resource id.

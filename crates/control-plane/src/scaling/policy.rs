@@ -1,7 +1,7 @@
 //! Target tracking policies: what they may say, and their operations.
 
 use sagebrush_env::random_hex;
-use sagebrush_types::limits::{SCALING_PAGE, SCALING_POLICIES};
+use sagebrush_types::limits::SCALING_POLICIES;
 use sagebrush_types::{Failure, FailureKind, Outcome, Resource, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -219,8 +219,7 @@ impl ControlPlane {
             .flat_map(|target| list(&target.document, POLICIES).to_vec())
             .filter(named)
             .collect();
-        let (found, next) = page(found, request.max_results, request.next_token.as_deref(), SCALING_PAGE)?;
-        Ok(json!({"ScalingPolicies": found, "NextToken": next}))
+        page("ScalingPolicies", found, request.max_results, request.next_token.as_deref())
     }
 }
 

@@ -2,6 +2,7 @@
 //! and when it was last scaled.
 
 use sagebrush_metastore::Key;
+use sagebrush_types::limits::SCALING_PAGE;
 use sagebrush_types::{Failure, FailureKind, Outcome, Resource, Scope};
 use serde_json::{Value, json};
 
@@ -90,26 +91,26 @@ pub fn list<'a>(document: &'a Value, member: &str) -> &'a [Value] {
     document[member].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// One page of `items`: at most `limit` from the place that `token` names, and the next token.
+/// An answer with one page of `items` in `member`: at most `limit` from the place that `token`
+/// names, and the next token when there are more.
 ///
 /// # Errors
 /// `Invalid` for a strange token.
-pub fn page(
-    items: Vec<Value>,
-    limit: Option<usize>,
-    token: Option<&str>,
-    most: usize,
-) -> Outcome<(Vec<Value>, Value)> {
+pub fn page(member: &str, items: Vec<Value>, limit: Option<usize>, token: Option<&str>) -> Outcome<Value> {
     let start = match token {
         None => 0,
         Some(token) => token
             .parse::<usize>()
             .map_err(|_| Failure::invalid("NextToken: the token was not issued by this operation."))?,
     };
-    let limit = limit.unwrap_or(most).clamp(1, most);
+    let limit = limit.unwrap_or(SCALING_PAGE).clamp(1, SCALING_PAGE);
     let end = start.saturating_add(limit);
-    let next = if end < items.len() { json!(end.to_string()) } else { Value::Null };
-    Ok((items.into_iter().skip(start).take(limit).collect(), next))
+    let mut answer = json!({});
+    if end < items.len() {
+        answer["NextToken"] = json!(end.to_string());
+    }
+    answer[member] = items.into_iter().skip(start).take(limit).collect();
+    Ok(answer)
 }
 
 #[cfg(test)]
@@ -128,11 +129,11 @@ mod tests {
     #[test]
     fn pages_follow_each_other() -> Outcome<()> {
         let items: Vec<Value> = (0..5).map(|number| json!(number)).collect();
-        let (first, next) = page(items.clone(), Some(3), None, 50)?;
-        assert_eq!((first.len(), next.as_str()), (3, Some("3")));
-        let (second, next) = page(items.clone(), Some(3), next.as_str(), 50)?;
-        assert_eq!((second.len(), next), (2, Value::Null));
-        assert!(page(items, None, Some("x"), 50).is_err());
+        let first = page("Items", items.clone(), Some(3), None)?;
+        assert_eq!(first, json!({"NextToken": "3", "Items": [0, 1, 2]}));
+        let second = page("Items", items.clone(), Some(3), first["NextToken"].as_str())?;
+        assert_eq!(second, json!({"Items": [3, 4]}));
+        assert!(page("Items", items, None, Some("x")).is_err());
         Ok(())
     }
 }
