@@ -4,8 +4,8 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use sagebrush_types::Scope;
-use sagebrush_wire::{ErrorShape, Protocol, Service, model};
+use sagebrush_types::{Failure, Scope};
+use sagebrush_wire::{ErrorShape, Protocol, Service, model, violations_message};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -83,6 +83,12 @@ impl ApiServer {
             return Err(error::of_violations(service, &violations));
         }
         let answer = self.plane.invoke_endpoint_async(&scope, document, body.to_vec()).await;
+        let wrong = match &answer {
+            Ok(answer) if self.check_answers => model.answer_violations(OPERATION, answer),
+            _ => Vec::new(),
+        };
+        let answer =
+            if wrong.is_empty() { answer } else { Err(Failure::internal(violations_message(&wrong))) };
         answer.map_err(|failure| {
             if let Some(cause) = &failure.cause {
                 tracing::error!(operation = OPERATION, cause, "operation failed");

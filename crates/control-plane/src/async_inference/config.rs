@@ -41,10 +41,8 @@ impl AsyncInferenceConfig {
     /// of several variants.
     pub fn check(&self, variants: usize) -> Outcome<()> {
         let output = &self.output_config;
-        s3_uri("AsyncInferenceConfig.OutputConfig.S3OutputPath", self.output_path())?;
-        if let Some(path) = self.failure_path() {
-            s3_uri("AsyncInferenceConfig.OutputConfig.S3FailurePath", path)?;
-        }
+        check_place("S3OutputPath", self.output_path())?;
+        self.failure_path().map_or(Ok(()), |path| check_place("S3FailurePath", path))?;
         let asked = output.notification_config.as_ref().and_then(Value::as_object);
         refuse_if(
             asked.is_some_and(|members| !members.is_empty()),
@@ -89,6 +87,17 @@ impl AsyncInferenceConfig {
     }
 }
 
+fn check_place(member: &str, path: &str) -> Outcome<()> {
+    let field = format!("AsyncInferenceConfig.OutputConfig.{member}");
+    s3_uri(&field, path)?;
+    if path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(Failure::invalid(format!(
+        "{field}: '{path}' may hold visible ASCII characters alone, because answers name it in a header."
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +123,7 @@ mod tests {
                 json!({"S3OutputPath": "s3://b", "NotificationConfig": {"ErrorTopic": "arn"}}),
                 "NotificationConfig",
             ),
+            (json!({"S3OutputPath": "s3://b/\u{e4}"}), "visible ASCII"),
             (json!({"S3OutputPath": "s3://b", "KmsKeyId": "k"}), "KmsKeyId"),
         ] {
             assert!(check(output, 1).is_err_and(|why| why.contains(expected)), "{expected}");

@@ -105,7 +105,16 @@ impl Worker {
         let queued = self.plane.store().queued_invocations(region, endpoint, self.after, READ).await;
         for queued in queued.map_err(failure::of_metastore)? {
             self.after = queued.sequence;
-            let request = serde_json::from_value(queued.document).map_err(Failure::internal)?;
+            let request = match serde_json::from_value(queued.document) {
+                Ok(request) => request,
+                Err(error) => {
+                    // It would stand in the way of all others for ever.
+                    tracing::error!(endpoint, %error, "a queued request cannot be read and is dropped");
+                    let dropped = self.plane.store().remove_invocation(queued.sequence).await;
+                    dropped.map_err(failure::of_metastore)?;
+                    continue;
+                }
+            };
             let body = queued.body.map(Into::into);
             self.waiting.push_back(Task { sequence: queued.sequence, request, body, tries: 0 });
         }
