@@ -51,11 +51,20 @@ fn tensors(shape: &Shape) -> Vec<Tensor> {
         .tables()
         .into_iter()
         .enumerate()
-        .map(|(i, rows)| Tensor {
+        .map(|(i, (rows, columns))| Tensor {
             name: if shape.tied { "embed_shared_weight".to_owned() } else { format!("embed_{i}_weight") },
-            shape: vec![rows, shape.dim],
+            shape: vec![rows, columns],
         })
         .collect();
+    for side in 0..2 {
+        for layer in shape.encoder_layers(side) {
+            let name = format!("enc{side}_{}", layer.name);
+            list.push(Tensor { name: format!("{name}_weight"), shape: vec![layer.inputs, layer.outputs] });
+            if layer.bias {
+                list.push(Tensor { name: format!("{name}_bias"), shape: vec![layer.outputs] });
+            }
+        }
+    }
     let sizes = shape.layers();
     for (i, &(inputs, outputs)) in sizes.iter().enumerate() {
         let layer = if i + 1 == sizes.len() { "output_layer".to_owned() } else { format!("mlp_fc{i}") };
@@ -97,7 +106,7 @@ fn write(path: &Path, network: &Network, hyperparameters: &Hyperparameters) -> s
     for table in &network.tables {
         out.put_matrix(table)?;
     }
-    for layer in &network.layers {
+    for layer in network.dense() {
         out.put_matrix(&layer.weights)?;
         out.put_floats(&layer.bias)?;
     }
@@ -223,7 +232,7 @@ impl Source {
         for table in &mut network.tables {
             self.take_matrix(table)?;
         }
-        for layer in &mut network.layers {
+        for layer in network.dense_mut() {
             self.take_matrix(&mut layer.weights)?;
             self.take_floats(&mut layer.bias)?;
         }

@@ -76,7 +76,18 @@ pub(crate) struct EncoderConfig {
     pub max_seq_len: usize,
     pub vocab_size: usize,
     pub token_embedding_dim: usize,
+    /// Layers of `hcnn` (by default 4) or `bilstm` (by default 1).
+    pub layers: usize,
+    /// Tokens that one convolution of `hcnn` sees.
+    pub cnn_filter_width: usize,
     pub pretrained: Option<Pretrained>,
+}
+
+impl EncoderConfig {
+    /// Width of a token's embedding: pooled embeddings are encodings already.
+    pub(crate) fn width(&self, enc_dim: usize) -> usize {
+        if self.network == EncoderNetwork::PooledEmbedding { enc_dim } else { self.token_embedding_dim }
+    }
 }
 
 /// Files of the auxiliary channel that embeddings start from.
@@ -93,6 +104,8 @@ pub(crate) struct Pretrained {
 pub(crate) struct Hyperparameters {
     pub encoders: [EncoderConfig; 2],
     pub enc_dim: usize,
+    /// Tokens per bucket of lengths; 0 for a single bucket.
+    pub bucket_width: usize,
     pub comparators: Vec<Comparator>,
     pub dropout: f32,
     pub early_stopping_patience: usize,
@@ -155,7 +168,6 @@ impl Hyperparameters {
             check(name, value.trim(), spec.kind)?;
         }
         let values = Values(effective(given)?);
-        values.refuse_unbuilt()?;
         values.build()
     }
 
@@ -274,31 +286,18 @@ impl Values {
             .map_err(|_| TrainFailure::client(format!("Hyperparameter '{name}': {value} cannot be read")))
     }
 
-    /// Valid in AWS, not built here yet.
-    fn refuse_unbuilt(&self) -> Result<(), TrainFailure> {
-        let refuse = |name: &str, instead: &str| {
-            let value = self.text(name);
-            Err(TrainFailure::client(format!(
-                "Hyperparameter '{name}': {value} is valid in SageMaker but not supported by this version of \
-                 sagebrush. {instead}"
-            )))
-        };
-        for name in ["enc0_network", "enc1_network"] {
-            if self.text(name) != "pooled_embedding" {
-                return refuse(name, "Use pooled_embedding");
-            }
-        }
-        Ok(())
-    }
-
     fn encoder(&self, side: &str) -> Result<EncoderConfig, TrainFailure> {
         let name = |what: &str| format!("{side}_{what}");
+        let (network, automatic) = match self.text(&name("network")) {
+            "hcnn" => (EncoderNetwork::Hcnn, 4),
+            "bilstm" => (EncoderNetwork::BiLstm, 1),
+            _ => (EncoderNetwork::PooledEmbedding, 1),
+        };
+        let layers = name("layers");
         Ok(EncoderConfig {
-            network: match self.text(&name("network")) {
-                "hcnn" => EncoderNetwork::Hcnn,
-                "bilstm" => EncoderNetwork::BiLstm,
-                _ => EncoderNetwork::PooledEmbedding,
-            },
+            network,
+            layers: if self.text(&layers) == "auto" { automatic } else { self.number(&layers)? },
+            cnn_filter_width: self.number(&name("cnn_filter_width"))?,
             max_seq_len: self.number(&name("max_seq_len"))?,
             vocab_size: self.number(&name("vocab_size"))?,
             token_embedding_dim: self.number(&name("token_embedding_dim"))?,
@@ -324,12 +323,22 @@ impl Values {
 
     fn build(self) -> Result<Hyperparameters, TrainFailure> {
         let encoders = [self.encoder("enc0")?, self.encoder("enc1")?];
+        let enc_dim = self.number("enc_dim")?;
         let tied = self.flag("tied_token_embedding_weight");
         if tied && encoders[0].vocab_size != encoders[1].vocab_size {
             return Err(TrainFailure::client(format!(
                 "Hyperparameter 'tied_token_embedding_weight': true needs equal vocabularies, but enc0_vocab_size is \
                  {} and enc1_vocab_size is {}",
                 encoders[0].vocab_size, encoders[1].vocab_size
+            )));
+        }
+        let widths = encoders.each_ref().map(|encoder| encoder.width(enc_dim));
+        if tied && widths[0] != widths[1] {
+            return Err(TrainFailure::client(format!(
+                "Hyperparameter 'tied_token_embedding_weight': true needs token embeddings of equal width, but those of \
+                 enc0 have {} numbers and those of enc1 {} (pooled_embedding: enc_dim; hcnn and bilstm: \
+                 token_embedding_dim)",
+                widths[0], widths[1]
             )));
         }
         let optimizer = match self.text("optimizer") {
@@ -349,7 +358,8 @@ impl Values {
         }
         Ok(Hyperparameters {
             encoders,
-            enc_dim: self.number("enc_dim")?,
+            enc_dim,
+            bucket_width: self.number("bucket_width")?,
             comparators: parse_comparators(self.text("comparator_list")).unwrap_or_default(),
             dropout: self.number("dropout")?,
             early_stopping_patience: self.number("early_stopping_patience")?,

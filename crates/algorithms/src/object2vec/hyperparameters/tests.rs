@@ -66,20 +66,21 @@ fn values_out_of_range_are_named() {
 }
 
 #[test]
-fn what_is_valid_but_not_built_is_refused_by_name() {
-    for (name, value) in [("enc0_network", "hcnn"), ("enc1_network", "hcnn"), ("enc0_network", "bilstm")] {
-        let mut extra = vec![(name, value)];
-        if name == "enc1_network" {
-            extra.extend([("enc1_vocab_size", "9"), ("enc1_max_seq_len", "1")]);
-        }
-        let message = refused(&extra);
-        assert!(
-            message.starts_with(&format!(
-                "ClientError: Hyperparameter '{name}': {value} is valid in SageMaker but not"
-            )),
-            "{message}"
-        );
-    }
+fn encoders_that_read_in_order_have_their_own_defaults() {
+    let h = Hyperparameters::from_pairs(pairs(&[("enc0_network", "hcnn")])).unwrap();
+    assert_eq!(h.encoders[0], h.encoders[1]);
+    let first = &h.encoders[0];
+    assert_eq!((first.network, first.layers, first.cnn_filter_width), (EncoderNetwork::Hcnn, 4, 3));
+    assert_eq!((first.width(h.enc_dim), first.token_embedding_dim), (300, 300));
+    let extra = [
+        ("enc1_network", "bilstm"),
+        ("enc1_max_seq_len", "5"),
+        ("enc1_vocab_size", "12347"),
+        ("tied_token_embedding_weight", "true"),
+    ];
+    assert!(refused(&extra).contains("those of enc0 have 4096 numbers and those of enc1 300"));
+    let h = Hyperparameters::from_pairs(pairs(&extra[..3])).unwrap();
+    assert_eq!((h.encoders[1].network, h.encoders[1].layers), (EncoderNetwork::BiLstm, 1));
 }
 
 #[test]

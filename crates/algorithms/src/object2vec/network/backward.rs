@@ -11,8 +11,9 @@
 
 use std::cell::RefCell;
 
+use super::encoder::{Descent, EncoderLayer};
 use super::forward::{Batch, Dropout, compare_backward};
-use super::workspace::{Gradients, Workspace};
+use super::workspace::{Gradients, Touched, Workspace};
 use super::{Network, Shape};
 use crate::kernels::{self, Matrix, Pool, for_rows_mut};
 use crate::object2vec::hyperparameters::Activation;
@@ -32,6 +33,7 @@ pub(crate) struct States {
     /// Steps taken.
     step: u32,
     tables: Vec<TableState>,
+    encoders: [Vec<LayerState>; 2],
     layers: Vec<LayerState>,
 }
 
@@ -45,9 +47,10 @@ struct TableState {
     all: Vec<u32>,
 }
 
-struct LayerState {
-    weights: [Matrix; STATES],
-    bias: [Vec<f32>; STATES],
+/// State of one dense layer.
+pub(crate) struct LayerState {
+    pub weights: [Matrix; STATES],
+    pub bias: [Vec<f32>; STATES],
 }
 
 thread_local! {
@@ -67,17 +70,22 @@ impl States {
         let matrices = |rows: usize, columns: usize| -> [Matrix; STATES] {
             std::array::from_fn(|i| Matrix::zeroed(if i < used { rows } else { 0 }, columns))
         };
-        let tables = shape.tables().into_iter().map(|rows| TableState {
+        let tables = shape.tables().into_iter().map(|(rows, columns)| TableState {
             frozen: false,
-            states: matrices(rows, shape.dim),
+            states: matrices(rows, columns),
             last: vec![0; rows],
             all: (0..rows as u32).collect(),
         });
-        let layers = shape.layers().into_iter().map(|(inputs, outputs)| LayerState {
+        let layer = |inputs: usize, outputs: usize, bias: bool| LayerState {
             weights: matrices(inputs, outputs),
-            bias: std::array::from_fn(|i| vec![0.0; if i < used { outputs } else { 0 }]),
+            bias: std::array::from_fn(|i| vec![0.0; if i < used && bias { outputs } else { 0 }]),
+        };
+        let encoders = std::array::from_fn(|side| {
+            let layers = shape.encoder_layers(side).into_iter();
+            layers.map(|EncoderLayer { inputs, outputs, bias, .. }| layer(inputs, outputs, bias)).collect()
         });
-        Self { optimizer, untouched, step: 0, tables: tables.collect(), layers: layers.collect() }
+        let layers = shape.layers().into_iter().map(|(inputs, outputs)| layer(inputs, outputs, true));
+        Self { optimizer, untouched, step: 0, tables: tables.collect(), encoders, layers: layers.collect() }
     }
 
     /// From now on the tables marked here stay as they are.
@@ -119,8 +127,12 @@ impl States {
         let Some(gradients) = &mut space.gradients else {
             return;
         };
+        for (side, sequence) in space.sequences.iter_mut().enumerate() {
+            // The forward pass will arrange the batch in the same way.
+            let _ = sequence.as_mut().map(|sequence| sequence.layout.arrange(side, batch));
+        }
         for (index, touched) in gradients.touched.iter_mut().enumerate() {
-            touched.collect(&network.shape, index, batch);
+            touched.collect(&network.shape, index, batch, &space.sequences);
             let Untouched::CatchUp(skips) = &self.untouched else {
                 continue;
             };
@@ -146,7 +158,7 @@ impl States {
         batch: Batch<'_>,
         dropout: Option<Dropout>,
     ) {
-        let Workspace { encoded, inputs, all, gradients: Some(gradients), .. } = space else {
+        let Workspace { encoded, sequences, inputs, all, gradients: Some(gradients), .. } = space else {
             return;
         };
         self.step = self.next_step();
@@ -157,8 +169,24 @@ impl States {
         let rows = &all[..batch.len()];
         self.layers_backward(pool, network, inputs, gradients, rows, dropout, rule);
         encoders_backward(pool, network, encoded, gradients, rows, dropout);
+        for (side, sequence) in sequences.iter_mut().enumerate() {
+            let Some(sequence) = sequence else { continue };
+            let mut descent = Descent {
+                pool,
+                layers: &mut network.encoders[side],
+                states: &mut self.encoders[side],
+                scratch: &mut gradients.scratch,
+                bias: &mut gradients.bias,
+                rule,
+            };
+            sequence.backward(&mut descent, &gradients.encoded[side]);
+        }
+        let sources = std::array::from_fn(|side| match &sequences[side] {
+            Some(sequence) => &sequence.token_gradients,
+            None => &gradients.encoded[side],
+        });
         for table in 0..network.tables.len() {
-            self.update_table(pool, network, table, batch, gradients, rule);
+            self.update_table(pool, network, table, &gradients.touched[table], sources, rule);
         }
     }
 
@@ -194,8 +222,9 @@ impl States {
                 None => &gradients.output,
             };
             let state = &mut self.layers[index];
-            let bias = &mut gradients.bias[..layer.bias.len()];
-            bias.fill(0.0);
+            let bias = &mut gradients.bias;
+            bias.clear();
+            bias.resize(layer.bias.len(), 0.0);
             rows.iter().for_each(|&row| kernels::add(bias, dy.row(row as usize)));
             let [first, second] = &mut state.bias;
             rule.without_decay().apply(&mut layer.bias, [first, second], bias);
@@ -224,8 +253,8 @@ impl States {
         pool: &Pool,
         network: &mut Network,
         index: usize,
-        batch: Batch<'_>,
-        gradients: &Gradients,
+        touched: &Touched,
+        sources: [&Matrix; 2],
         rule: Rule,
     ) {
         let TableState { frozen: false, states: [first, second], last, all } = &mut self.tables[index] else {
@@ -233,7 +262,6 @@ impl States {
         };
         let table = &mut network.tables[index];
         let dim = table.columns();
-        let touched = &gradients.touched[index];
         let everyone = matches!(self.untouched, Untouched::TakePart);
         let rows = if everyone { &*all } else { &touched.rows };
         for_rows_mut(pool, [table, first, second], rows, |index, row, [w, first, second]| {
@@ -242,7 +270,7 @@ impl States {
                 held.clear();
                 held.resize(dim, 0.0);
                 if let Some(group) = group {
-                    touched.gradient(group, batch, &gradients.encoded, held);
+                    touched.gradient(group, sources, held);
                 }
                 rule.apply(&mut w[..dim], [first, second], held);
             });

@@ -37,6 +37,27 @@ impl<'a> Batch<'a> {
         self.pairs.len()
     }
 
+    /// The batch in pieces of at most `samples` samples and, where a piece has more than one sample, of at most `tokens`
+    /// tokens on either side.
+    pub(crate) fn pieces(self, samples: usize, tokens: usize) -> impl Iterator<Item = Self> {
+        let mut first = 0;
+        std::iter::from_fn(move || {
+            let (mut sums, mut count) = ([0, 0], 0);
+            while first + count < self.len() && count < samples {
+                for (side, sum) in sums.iter_mut().enumerate() {
+                    *sum += self.tokens(side, first + count).len();
+                }
+                if count > 0 && sums.iter().any(|&sum| sum > tokens) {
+                    break;
+                }
+                count += 1;
+            }
+            let pairs = &self.pairs[first..first + count];
+            first += count;
+            (count > 0).then_some(Self { pairs, ..self })
+        })
+    }
+
     /// The tokens of one side of one sample.
     pub(crate) fn tokens(&self, side: usize, position: usize) -> &'a [u32] {
         let pair = self.pairs[position];
@@ -90,11 +111,14 @@ impl Network {
     ) {
         let count = batch.len();
         debug_assert!(count <= space.capacity);
-        let Workspace { encoded: [e0, e1], inputs, output, all, .. } = space;
+        self.read_in_order(pool, space, batch);
+        let Workspace { encoded: [e0, e1], sequences, inputs, output, all, .. } = space;
+        let pooled = sequences.each_ref().map(Option::is_none);
         for_rows_mut(pool, [&mut *e0, &mut *e1, &mut inputs[0]], &all[..count], |_, row, [e0, e1, x]| {
             let [e0, e1] = [e0, e1].map(|e| &mut e[..self.shape.dim]);
-            self.encode(0, batch.tokens(0, row), e0);
-            self.encode(1, batch.tokens(1, row), e1);
+            for (side, e) in [&mut *e0, &mut *e1].into_iter().enumerate().filter(|&(side, _)| pooled[side]) {
+                self.pool_tokens(side, batch.tokens(side, row), e);
+            }
             if let Some(dropout) = dropout {
                 dropout.apply(0, row, 0, e0);
                 dropout.apply(1, row, 0, e1);
@@ -121,8 +145,30 @@ impl Network {
         }
     }
 
+    /// Encodes the sides whose encoder reads in order.
+    fn read_in_order(&self, pool: &Pool, space: &mut Workspace, batch: Batch<'_>) {
+        for (side, (sequence, encoded)) in space.sequences.iter_mut().zip(&mut space.encoded).enumerate() {
+            if let Some(sequence) = sequence {
+                let table = &self.tables[self.shape.table_of(side)];
+                sequence.forward(pool, side, batch, table, &self.encoders[side], encoded);
+            }
+        }
+    }
+
+    /// Encodes one side of a batch, without dropout, into `space.encoded[side]`.
+    pub(crate) fn encode(&self, pool: &Pool, space: &mut Workspace, side: usize, batch: Batch<'_>) {
+        let Workspace { encoded, sequences, all, .. } = space;
+        let (encoded, table) = (&mut encoded[side], &self.tables[self.shape.table_of(side)]);
+        match &mut sequences[side] {
+            Some(sequence) => sequence.forward(pool, side, batch, table, &self.encoders[side], encoded),
+            None => for_rows_mut(pool, [encoded], &all[..batch.len()], |_, row, [e]| {
+                self.pool_tokens(side, batch.tokens(side, row), &mut e[..self.shape.dim]);
+            }),
+        }
+    }
+
     /// The mean embedding of one list, into `into` (`dim` floats).
-    pub(crate) fn encode(&self, side: usize, tokens: &[u32], into: &mut [f32]) {
+    fn pool_tokens(&self, side: usize, tokens: &[u32], into: &mut [f32]) {
         let table: &Matrix = &self.tables[self.shape.table_of(side)];
         match tokens {
             [] => into.fill(0.0),

@@ -1,5 +1,6 @@
 //! Storage for the values of one batch, allocated once.
 
+use super::encoder::Sequence;
 use super::{Batch, Shape};
 use crate::kernels::{self, BackwardScratch, Matrix};
 
@@ -9,6 +10,8 @@ pub(crate) struct Workspace {
     pub capacity: usize,
     /// Encodings of the two sides, `[B, d]`, after dropout.
     pub encoded: [Matrix; 2],
+    /// Values inside the encoders that read in order.
+    pub sequences: [Option<Sequence>; 2],
     /// Input of each dense layer, `[B, inputs]`.
     pub inputs: Vec<Matrix>,
     /// Output of the last layer, `[B, outputs]`.
@@ -33,12 +36,22 @@ pub(crate) struct Gradients {
 /// The rows of one table that a batch looks up.
 #[derive(Default)]
 pub(crate) struct Touched {
-    /// `row << 32 | side << 31 | position in the batch`, for every token, sorted.
-    pub touches: Vec<u64>,
+    /// Every look-up: row and where its gradient stands, sorted.
+    touches: Vec<Touch>,
     /// Each row once, increasing.
     pub rows: Vec<u32>,
     /// Where the touches of each row begin; one longer than `rows`.
-    pub starts: Vec<usize>,
+    starts: Vec<usize>,
+}
+
+/// One look-up. Pooled embeddings: position in the batch, whose gradient counts divided by the length of its list;
+/// encoders that read in order: row of the token.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Touch {
+    row: u32,
+    side: u32,
+    index: u32,
+    length: u32,
 }
 
 impl Workspace {
@@ -51,6 +64,7 @@ impl Workspace {
         Self {
             capacity,
             encoded: encodings(),
+            sequences: shape.sides.each_ref().map(|side| Sequence::new(side, shape.dim, capacity)),
             inputs: inputs(),
             output: Matrix::zeroed(capacity, shape.outputs),
             all: (0..capacity as u32).collect(),
@@ -59,7 +73,7 @@ impl Workspace {
                 inputs: inputs(),
                 output: Matrix::zeroed(capacity, shape.outputs),
                 scratch: BackwardScratch::new(capacity, widest),
-                bias: vec![0.0; widest],
+                bias: Vec::with_capacity(widest),
                 touched: shape.tables().iter().map(|_| Touched::default()).collect(),
             }),
         }
@@ -67,37 +81,57 @@ impl Workspace {
 }
 
 impl Touched {
-    /// Lists what a batch looks up in this table.
-    pub(crate) fn collect(&mut self, shape: &Shape, table: usize, batch: Batch<'_>) {
+    /// Lists what a batch looks up in this table. Encoders that read in order must have run on the batch.
+    pub(crate) fn collect(
+        &mut self,
+        shape: &Shape,
+        table: usize,
+        batch: Batch<'_>,
+        sequences: &[Option<Sequence>; 2],
+    ) {
         self.touches.clear();
         for side in (0..2).filter(|&side| shape.table_of(side) == table) {
-            for position in 0..batch.len() {
-                let tail = (side as u64) << 31 | position as u64;
-                let tokens = batch.tokens(side, position);
-                self.touches.extend(tokens.iter().map(|&row| u64::from(row) << 32 | tail));
+            let touch = |row: u32, index: usize, length: usize| Touch {
+                row,
+                side: side as u32,
+                index: index as u32,
+                length: length as u32,
+            };
+            match &sequences[side] {
+                None => {
+                    for position in 0..batch.len() {
+                        let tokens = batch.tokens(side, position);
+                        self.touches.extend(tokens.iter().map(|&row| touch(row, position, tokens.len())));
+                    }
+                }
+                Some(sequence) => {
+                    let layout = &sequence.layout;
+                    self.touches.extend((0..layout.rows()).filter_map(|row| {
+                        let (step, rank) = layout.place(row)?;
+                        Some(touch(batch.tokens(side, layout.position(rank))[step], row, 1))
+                    }));
+                }
             }
         }
         self.touches.sort_unstable();
         self.rows.clear();
         self.starts.clear();
         for (at, touch) in self.touches.iter().enumerate() {
-            let row = (touch >> 32) as u32;
-            if self.rows.last() != Some(&row) {
-                self.rows.push(row);
+            if self.rows.last() != Some(&touch.row) {
+                self.rows.push(touch.row);
                 self.starts.push(at);
             }
         }
         self.starts.push(self.touches.len());
     }
 
-    /// Sum of the gradients of all touches of one row, in their order; `encoded` are the gradients of the encodings.
-    pub(crate) fn gradient(&self, group: usize, batch: Batch<'_>, encoded: &[Matrix; 2], into: &mut [f32]) {
+    /// Sum of the gradients of all touches of one row, in their order; `sources` are the gradients that the touches
+    /// of each side point into.
+    pub(crate) fn gradient(&self, group: usize, sources: [&Matrix; 2], into: &mut [f32]) {
         into.fill(0.0);
         for touch in &self.touches[self.starts[group]..self.starts[group + 1]] {
-            let side = (touch >> 31 & 1) as usize;
-            let position = (touch & 0x7fff_ffff) as usize;
-            let count = batch.tokens(side, position).len();
-            kernels::add_scaled(into, encoded[side].row(position), 1.0 / count as f32);
+            let source = sources[touch.side as usize].row(touch.index as usize);
+            kernels::add_scaled(into, source, 1.0 / touch.length as f32);
         }
     }
 }

@@ -19,6 +19,8 @@ use request::{Instances, Limits, Mode};
 
 /// Instances that run through the network at a time.
 const BATCH: usize = 128;
+/// Tokens that run through the network at a time, when there is more than one instance.
+const MAX_TOKENS: usize = 16_384;
 /// Requests of fewer instances run on the calling thread.
 const PARALLEL_FROM: usize = 16;
 /// Most threads that pay.
@@ -110,7 +112,8 @@ impl Predictor {
         let media = request::media_type(content_type)?;
         let answer = request::accepted(accept, media.format)?;
         let lengths = media.max_seq_lens.unwrap_or(self.max_seq_lens);
-        let limits = Limits { max_seq_lens: lengths, vocab: self.network.shape.vocab };
+        let limits =
+            Limits { max_seq_lens: lengths, vocab: self.network.shape.sides.each_ref().map(|s| s.vocab) };
         let instances = request::instances(media.format, body, &limits)?;
         let body = match instances.mode {
             Mode::Pairs => self.scores(&instances, answer)?,
@@ -131,10 +134,10 @@ impl Predictor {
         let pool = if count < PARALLEL_FROM { &serial } else { &self.pool };
         let pairs: Vec<Pair> = (0..count as u32).map(Pair::given).collect();
         let mut result = Ok(());
-        for pairs in pairs.chunks(BATCH) {
-            let batch = Batch { sides: instances.sides.each_ref(), pairs };
+        let whole = Batch { sides: instances.sides.each_ref(), pairs: &pairs };
+        for batch in whole.pieces(BATCH, MAX_TOKENS) {
             self.network.forward(pool, &mut space, batch, None);
-            result = (0..pairs.len()).try_for_each(|row| {
+            result = (0..batch.len()).try_for_each(|row| {
                 let values = space.output.row_mut(row);
                 if self.classes {
                     softmax(values);
@@ -153,11 +156,17 @@ impl Predictor {
     fn embeddings(&self, side: usize, tokens: &Tokens, format: Format) -> Result<Vec<u8>, InvokeFailure> {
         let dim = self.network.shape.dim;
         let mut writer = reply::Writer::new(format, "embeddings", tokens.len(), dim);
-        let mut encoding = vec![0.0; dim];
-        for instance in 0..tokens.len() {
-            self.network.encode(side, tokens.get(instance), &mut encoding);
-            writer.entry(&encoding)?;
-        }
+        let mut space = self.borrow();
+        let serial = Pool::new(1);
+        let pool = if tokens.len() < PARALLEL_FROM { &serial } else { &self.pool };
+        let pairs: Vec<Pair> = (0..tokens.len() as u32).map(Pair::given).collect();
+        let whole = Batch { sides: [tokens; 2], pairs: &pairs };
+        let result = whole.pieces(BATCH, MAX_TOKENS).try_for_each(|batch| {
+            self.network.encode(pool, &mut space, side, batch);
+            (0..batch.len()).try_for_each(|row| writer.entry(space.encoded[side].row(row)))
+        });
+        self.give_back(space);
+        result?;
         Ok(writer.finish())
     }
 

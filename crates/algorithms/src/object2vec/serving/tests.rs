@@ -9,15 +9,16 @@ use crate::object2vec::dataset::SIDES;
 use crate::object2vec::network::Shape;
 
 fn predictor() -> Predictor {
-    predictor_with("mean_squared_error")
+    predictor_with("mean_squared_error", "pooled_embedding")
 }
 
-fn predictor_with(output_layer: &str) -> Predictor {
+fn predictor_with(output_layer: &str, network: &str) -> Predictor {
     let pairs: BTreeMap<String, String> = [
         ("enc0_max_seq_len", "3"),
         ("enc0_vocab_size", "50"),
         ("enc1_vocab_size", "20"),
-        ("enc0_network", "pooled_embedding"),
+        ("enc0_network", network),
+        ("enc0_token_embedding_dim", "5"),
         ("output_layer", output_layer),
         ("num_classes", "3"),
         ("enc_dim", "6"),
@@ -102,7 +103,12 @@ fn the_media_type_can_change_the_longest_list() {
 
 #[test]
 fn large_requests_agree_with_small_ones() {
-    let model = predictor();
+    for network in ["pooled_embedding", "hcnn", "bilstm"] {
+        agree(&predictor_with("mean_squared_error", network));
+    }
+}
+
+fn agree(model: &Predictor) {
     let line = |i: usize| format!("{{\"in0\": [{}, {}], \"in1\": [{}]}}\n", i % 50, i * 7 % 50, i % 20);
     let body: String = (0..1000).map(line).collect();
     let all = model.invoke("application/jsonlines", None, body.as_bytes()).unwrap().body;
@@ -150,7 +156,7 @@ fn bad_requests_are_explained() {
 
 #[test]
 fn classes_get_probabilities() {
-    let model = predictor_with("softmax");
+    let model = predictor_with("softmax", "pooled_embedding");
     let reply = model.invoke("application/json", None, PAIRS.as_bytes()).unwrap();
     let value: Value = serde_json::from_slice(&reply.body).unwrap();
     for prediction in value["predictions"].as_array().unwrap() {

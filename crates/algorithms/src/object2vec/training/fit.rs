@@ -5,14 +5,14 @@ use std::time::{Instant, SystemTime};
 use super::early_stopping::EarlyStopping;
 use super::epoch::Trainer;
 use super::log::Log;
-use super::order;
+use super::order::{Order, Rule};
 use super::report::{self, Progress};
 use super::scores::Scores;
 use crate::TrainFailure;
 use crate::kernels::Pool;
 use crate::object2vec::dataset::Dataset;
 use crate::object2vec::hyperparameters::Hyperparameters;
-use crate::object2vec::network::{Network, Pair, Workspace};
+use crate::object2vec::network::{Network, Workspace};
 use crate::object2vec::random::Random;
 
 /// Streams of random numbers, beside those of the network.
@@ -22,12 +22,14 @@ const SHUFFLE: u64 = 1 << 32;
 const NEGATIVES: u64 = 2 << 32;
 /// Samples that are evaluated at a time.
 const EVALUATION_BATCH: usize = 256;
+/// Tokens that are evaluated at a time, when there is more than one sample.
+const EVALUATION_TOKENS: usize = 16_384;
 
 /// A data set that is scored, and how.
 pub(super) struct Evaluation<'a> {
     data: &'a Dataset,
     /// All records, filled up to whole batches as the original does.
-    order: Vec<Pair>,
+    order: Order,
     space: Workspace,
 }
 
@@ -37,22 +39,22 @@ impl<'a> Evaluation<'a> {
         let mut random = Random::new(h.seed, FILL_EVALUATION);
         Self {
             data,
-            order: order::as_given(data.len(), h.mini_batch_size, &mut random),
+            order: Order::new(Rule::new(h), data, 0, &mut random),
             space: Workspace::new(&network.shape, EVALUATION_BATCH, false),
         }
     }
 
     /// Number of samples, repetitions included.
     pub(super) fn samples(&self) -> usize {
-        self.order.len()
+        self.order.samples().len()
     }
 
     /// Scores all samples.
     pub(super) fn run(&mut self, pool: &Pool, h: &Hyperparameters, network: &Network) -> Scores {
         let mut scores = Scores::new(h.output_layer);
-        for pairs in self.order.chunks(self.space.capacity) {
-            network.forward(pool, &mut self.space, self.data.batch(pairs), None);
-            let labels = pairs.iter().map(|&pair| self.data.label(pair));
+        for batch in self.data.batch(self.order.samples()).pieces(self.space.capacity, EVALUATION_TOKENS) {
+            network.forward(pool, &mut self.space, batch, None);
+            let labels = batch.pairs.iter().map(|&pair| self.data.label(pair));
             scores.add(&self.space.output, labels, None);
         }
         scores
@@ -91,8 +93,8 @@ impl Fit<'_> {
             if h.negative_sampling_rate > 0 {
                 order = self.samples(NEGATIVES + epoch as u64);
             }
-            Random::new(h.seed, SHUFFLE + epoch as u64).shuffle(&mut order);
-            let trained = trainer.epoch(log, network, self.train, &order, epoch)?;
+            order.shuffle(&mut Random::new(h.seed, SHUFFLE + epoch as u64));
+            let trained = trainer.epoch(log, network, self.train, order.samples(), epoch)?;
             let training = clock.elapsed();
             trainer.settle(network);
             let checked = check.as_mut().map(|check| check.run(self.pool, h, network));
@@ -113,8 +115,8 @@ impl Fit<'_> {
             let progress = Progress {
                 epoch,
                 epochs: h.epochs,
-                samples: order.len(),
-                batches: order.len() / h.mini_batch_size,
+                samples: order.samples().len(),
+                batches: order.samples().len() / h.mini_batch_size,
                 started: self.started,
                 began,
                 took: clock.elapsed(),
@@ -133,10 +135,9 @@ impl Fit<'_> {
     }
 
     /// The samples of an epoch, not shuffled yet.
-    fn samples(&self, purpose: u64) -> Vec<Pair> {
-        let (h, mut random) = (self.h, Random::new(self.h.seed, purpose));
-        let rate = h.negative_sampling_rate;
-        order::with_negatives(self.train.len(), rate, h.mini_batch_size, &mut random)
+    fn samples(&self, purpose: u64) -> Order {
+        let mut random = Random::new(self.h.seed, purpose);
+        Order::new(Rule::new(self.h), self.train, self.h.negative_sampling_rate, &mut random)
     }
 }
 

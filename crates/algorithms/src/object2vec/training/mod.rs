@@ -78,7 +78,7 @@ fn run(folders: &Folders<'_>, log: &mut Log<'_>, threads: usize) -> Result<(), T
     };
     let shape = Shape::new(&h);
     log.info(format!("Total params: {}", shape.parameters()))?;
-    memory::check(&shape, &Optimizer::new(&h), &h)?;
+    memory::check(&shape, &Optimizer::new(&h), &h, &train)?;
     let pool = Pool::new(threads);
     let mut network = Network::xavier(shape, h.seed);
     let frozen = pretrained::fill(log, folders, &h, &mut network)?;
@@ -115,7 +115,7 @@ fn announce(
         log.info("output_layer is set to mean_squared_error. Ignoring the hyperparameter 'num_classes'.")?;
     }
     for encoder in &h.encoders {
-        if encoder.token_embedding_dim != h.enc_dim {
+        if encoder.width(h.enc_dim) != encoder.token_embedding_dim {
             log.info(format!(
                 "Inconsistent enc_dim and token_embedding_dim found for token-embedding-encoder: {} vs {}. Setting \
                  token embedding dim to be {}",

@@ -191,6 +191,54 @@ fn pretrained_embeddings_start_the_table_and_stay_when_frozen() {
     );
 }
 
+/// Lists of which only the order says what the label is: whether 3 comes before 4.
+fn ordered(count: usize, seed: u64) -> String {
+    let mut random = Random::new(seed, 1);
+    let mut line = || {
+        let mut list: Vec<u32> = (0..2 + random.below(6)).map(|_| 5 + random.below(10)).collect();
+        let (first, last) = (random.below(2) as usize, list.len() - 1);
+        (list[0], list[last]) = if first == 1 { (3, 4) } else { (4, 3) };
+        format!("{{\"in0\":{list:?},\"in1\":[{}],\"label\":{first}}}\n", random.below(20))
+    };
+    (0..count).map(|_| line()).collect()
+}
+
+#[test]
+fn encoders_that_read_in_order_learn_from_order_in_buckets_and_on_any_number_of_threads() {
+    for network in ["hcnn", "bilstm"] {
+        let extra = [
+            ("enc0_network", network),
+            ("enc0_max_seq_len", "7"),
+            ("enc0_token_embedding_dim", "6"),
+            ("enc1_network", "pooled_embedding"),
+            ("enc1_max_seq_len", "1"),
+            ("bucket_width", "3"),
+            ("output_layer", "softmax"),
+            ("comparator_list", "concat"),
+            ("enc_dim", "12"),
+            ("epochs", "6"),
+            ("early_stopping_patience", "5"),
+        ];
+        let channels =
+            [("train", ordered(1500, 1)), ("validation", ordered(160, 2)), ("test", ordered(160, 3))];
+        let models: Vec<_> = [1, 3]
+            .into_iter()
+            .map(|threads| {
+                let root = folder(&extra, &channels);
+                let (result, lines) = run_in(root.path(), threads);
+                result.unwrap();
+                assert!(lines.iter().any(|l| l == "Total: 1500 samples in 3 buckets"), "{lines:#?}");
+                assert!(lines.iter().any(|l| l.starts_with("Bucket of (6, 1) : ")));
+                let accuracy = lines.iter().find(|l| l.contains("test accuracy <score>=")).unwrap();
+                let accuracy: f64 = accuracy.rsplit('=').next().unwrap().parse().unwrap();
+                assert!(accuracy > 0.95, "{network}: {accuracy}");
+                fs::read(root.path().join("model").join(MODEL_FILE)).unwrap()
+            })
+            .collect();
+        assert!(models[0] == models[1], "{network}: the number of threads changes the model");
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_model_on_any_number_of_threads() {
     let model = |seed: &str, threads: usize| {
