@@ -13,6 +13,7 @@ mod network;
 mod optimizer;
 mod random;
 mod serving;
+mod tensor_file;
 mod training;
 
 pub use serving::{InvokeFailure, InvokeReply, LoadError, Predictor};

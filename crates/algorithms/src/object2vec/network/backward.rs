@@ -88,6 +88,63 @@ impl States {
         Self { optimizer, untouched, step: 0, tables: tables.collect(), encoders, layers: layers.collect() }
     }
 
+    /// Steps taken.
+    pub(crate) fn steps(&self) -> u32 {
+        self.step
+    }
+
+    /// Number of numbers that [`States::visit`] gives.
+    pub(crate) fn numbers(&self) -> usize {
+        let mut count = 0;
+        let counted = self.visit(|values| {
+            count += values.len();
+            Ok(())
+        });
+        counted.map_or(0, |()| count)
+    }
+
+    /// Gives all numbers of the state, in a fixed order; [`States::settle`] must have been called since the last step.
+    ///
+    /// # Errors
+    /// The first that `take` answers with.
+    pub(crate) fn visit(&self, mut take: impl FnMut(&[f32]) -> std::io::Result<()>) -> std::io::Result<()> {
+        let mut rows = |matrix: &Matrix| (0..matrix.rows()).try_for_each(|row| take(matrix.row(row)));
+        for matrix in self.tables.iter().flat_map(|table| &table.states) {
+            rows(matrix)?;
+        }
+        for layer in self.encoders.iter().flatten().chain(&self.layers) {
+            layer.weights.iter().try_for_each(&mut rows)?;
+        }
+        let layers = self.encoders.iter().flatten().chain(&self.layers);
+        layers.flat_map(|layer| &layer.bias).try_for_each(|bias| take(bias))
+    }
+
+    /// Takes over a state after `steps` steps; `fill` gives its numbers in the order of [`States::visit`].
+    ///
+    /// # Errors
+    /// The first that `fill` answers with.
+    pub(crate) fn restore(
+        &mut self,
+        steps: u32,
+        mut fill: impl FnMut(&mut [f32]) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut rows = |matrix: &mut Matrix| (0..matrix.rows()).try_for_each(|row| fill(matrix.row_mut(row)));
+        for matrix in self.tables.iter_mut().flat_map(|table| &mut table.states) {
+            rows(matrix)?;
+        }
+        for layer in self.encoders.iter_mut().flatten().chain(&mut self.layers) {
+            layer.weights.iter_mut().try_for_each(&mut rows)?;
+        }
+        let layers = self.encoders.iter_mut().flatten().chain(&mut self.layers);
+        layers.flat_map(|layer| &mut layer.bias).try_for_each(|bias| fill(bias))?;
+        self.step = steps;
+        self.tables.iter_mut().for_each(|table| table.last.fill(steps));
+        if let Untouched::CatchUp(skips) = &mut self.untouched {
+            skips.extend_to(steps);
+        }
+        Ok(())
+    }
+
     /// From now on the tables marked here stay as they are.
     pub(crate) fn freeze(&mut self, tables: &[bool]) {
         for (state, &frozen) in self.tables.iter_mut().zip(tables) {

@@ -70,6 +70,11 @@ impl<'a> Trainer<'a> {
         Ok(scores)
     }
 
+    /// State of the optimiser.
+    pub(super) fn states(&mut self) -> &mut States {
+        &mut self.states
+    }
+
     /// Brings all parameters up to date; call it before the network is used or stored.
     pub(super) fn settle(&mut self, network: &mut Network) {
         self.states.settle(self.pool, network);

@@ -2,6 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
+use super::checkpoint::Checkpoints;
 use super::early_stopping::EarlyStopping;
 use super::epoch::Trainer;
 use super::log::Log;
@@ -75,63 +76,124 @@ pub(super) struct Fit<'a> {
     pub validation: Option<&'a Dataset>,
     /// Tables that stay as they are.
     pub frozen: Vec<bool>,
+    pub checkpoints: Option<Checkpoints>,
     /// Start of the run.
     pub started: SystemTime,
 }
 
-impl Fit<'_> {
+/// What the loop carries from epoch to epoch.
+struct Loop<'a> {
+    order: Order,
+    trainer: Trainer<'a>,
+    stopping: EarlyStopping,
+    /// Parameters of the best epoch so far.
+    best: Option<Network>,
+    /// The next epoch.
+    next: usize,
+    /// Going on does not pay.
+    stop: bool,
+}
+
+impl<'a> Fit<'a> {
     /// Trains until the last epoch or until going on does not pay; leaves the best epoch's parameters in `network`.
     pub(super) fn run(&self, log: &mut Log<'_>, network: &mut Network) -> Result<Best, TrainFailure> {
+        let mut check = self.validation.map(|data| Evaluation::new(self.h, network, data));
+        let mut state = self.begin(log, network)?;
+        while state.next < self.h.epochs && !state.stop {
+            self.epoch(log, network, &mut state, check.as_mut())?;
+        }
+        if let Some(best) = &state.best {
+            network.copy_from(best);
+        }
+        let best = state.stopping.best();
+        let (epoch, loss) = best.ok_or_else(|| TrainFailure::algorithm("no epoch was run"))?;
+        Ok(Best { epoch, loss })
+    }
+
+    /// The state before the next epoch: fresh, or that of the checkpoint.
+    fn begin(&self, log: &mut Log<'_>, network: &mut Network) -> Result<Loop<'a>, TrainFailure> {
         let h = self.h;
-        let mut order = self.samples(FILL_TRAIN);
-        let mut check = self.validation.map(|data| Evaluation::new(h, network, data));
-        let mut trainer = Trainer::new(self.pool, h, network, &self.frozen);
-        let mut stopping = EarlyStopping::new(h.early_stopping_patience, h.early_stopping_tolerance);
-        let mut best: Option<Network> = None;
-        for epoch in 0..h.epochs {
-            let (clock, began) = (Instant::now(), SystemTime::now());
-            if h.negative_sampling_rate > 0 {
-                order = self.samples(NEGATIVES + epoch as u64);
+        let mut state = Loop {
+            order: self.samples(FILL_TRAIN),
+            trainer: Trainer::new(self.pool, h, network, &self.frozen),
+            stopping: EarlyStopping::new(h.early_stopping_patience, h.early_stopping_tolerance),
+            best: None,
+            next: 0,
+            stop: false,
+        };
+        let Some(checkpoints) = &self.checkpoints else {
+            log.info("Checkpoint loading and saving are disabled.")?;
+            return Ok(state);
+        };
+        if let Some(restored) = checkpoints.restore(log, h, network, state.trainer.states())? {
+            for (epoch, &loss) in restored.losses.iter().enumerate() {
+                state.stop = state.stopping.judge(loss).stop;
+                // The order of an epoch follows from that of the epoch before.
+                self.reorder(&mut state.order, epoch);
             }
-            order.shuffle(&mut Random::new(h.seed, SHUFFLE + epoch as u64));
-            let trained = trainer.epoch(log, network, self.train, order.samples(), epoch)?;
-            let training = clock.elapsed();
-            trainer.settle(network);
-            let checked = check.as_mut().map(|check| check.run(self.pool, h, network));
-            let loss = checked.as_ref().unwrap_or(&trained).loss();
-            if !loss.is_finite() {
-                return Err(diverged(epoch, loss));
-            }
-            report::epoch(log, epoch, training, &trained, checked.as_ref())?;
-            let judging = Instant::now();
-            let verdict = stopping.judge(loss);
-            let last = verdict.stop || epoch + 1 == h.epochs;
-            match (&mut best, verdict.best, last) {
-                (_, true, true) | (None, false, _) | (Some(_), false, false) => {}
-                (Some(best), true, false) => best.copy_from(network),
-                (None, true, false) => best = Some(network.clone()),
-                (Some(best), false, true) => network.copy_from(best),
-            }
-            let progress = Progress {
-                epoch,
-                epochs: h.epochs,
-                samples: order.samples().len(),
-                batches: order.samples().len() / h.mini_batch_size,
-                started: self.started,
-                began,
-                took: clock.elapsed(),
-                judging: judging.elapsed(),
-            };
-            progress.write(log)?;
-            verdict.lines.iter().try_for_each(|line| log.info(line))?;
-            if verdict.stop {
-                let host = log.host().to_owned();
-                log.info(format!("#progress_metric: host={host}, completed 100 % epochs"))?;
-                break;
+            state.next = restored.losses.len();
+            state.best = Some(restored.best);
+        }
+        Ok(state)
+    }
+
+    /// One epoch: train, evaluate, report, judge.
+    fn epoch(
+        &self,
+        log: &mut Log<'_>,
+        network: &mut Network,
+        state: &mut Loop<'_>,
+        check: Option<&mut Evaluation<'_>>,
+    ) -> Result<(), TrainFailure> {
+        let (h, epoch) = (self.h, state.next);
+        let (clock, began) = (Instant::now(), SystemTime::now());
+        self.reorder(&mut state.order, epoch);
+        let samples = state.order.samples();
+        let trained = state.trainer.epoch(log, network, self.train, samples, epoch)?;
+        let training = clock.elapsed();
+        state.trainer.settle(network);
+        let checked = check.map(|check| check.run(self.pool, h, network));
+        let loss = checked.as_ref().unwrap_or(&trained).loss();
+        if !loss.is_finite() {
+            return Err(diverged(epoch, loss));
+        }
+        report::epoch(log, epoch, training, &trained, checked.as_ref())?;
+        let judging = Instant::now();
+        let verdict = state.stopping.judge(loss);
+        (state.next, state.stop) = (epoch + 1, verdict.stop);
+        if verdict.best {
+            match &mut state.best {
+                Some(best) => best.copy_from(network),
+                None => state.best = Some(network.clone()),
             }
         }
-        let (epoch, loss) = stopping.best().ok_or_else(|| TrainFailure::algorithm("no epoch was run"))?;
-        Ok(Best { epoch, loss })
+        let progress = Progress {
+            epoch,
+            epochs: h.epochs,
+            samples: samples.len(),
+            batches: samples.len() / h.mini_batch_size,
+            started: self.started,
+            began,
+            took: clock.elapsed(),
+            judging: judging.elapsed(),
+        };
+        progress.write(log)?;
+        verdict.lines.iter().try_for_each(|line| log.info(line))?;
+        if verdict.stop {
+            let host = log.host().to_owned();
+            log.info(format!("#progress_metric: host={host}, completed 100 % epochs"))?;
+        }
+        let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
+        let best = state.best.as_ref().filter(|_| !verdict.best);
+        checkpoints.save(log, h, network, best, state.trainer.states(), state.stopping.losses())
+    }
+
+    /// The order of the samples in this epoch; the epochs before must have been asked for.
+    fn reorder(&self, order: &mut Order, epoch: usize) {
+        if self.h.negative_sampling_rate > 0 {
+            *order = self.samples(NEGATIVES + epoch as u64);
+        }
+        order.shuffle(&mut Random::new(self.h.seed, SHUFFLE + epoch as u64));
     }
 
     /// The samples of an epoch, not shuffled yet.

@@ -4,6 +4,7 @@
 //! best epoch; the same folder and seed give the same model whatever the number of threads. Never: leaves a model
 //! behind when it fails.
 
+mod checkpoint;
 mod early_stopping;
 mod epoch;
 mod fit;
@@ -14,6 +15,7 @@ mod pretrained;
 mod report;
 mod scores;
 mod setup;
+mod warnings;
 
 use std::fs;
 use std::io::Write;
@@ -29,6 +31,7 @@ use super::network::{Network, Shape};
 use super::optimizer::Optimizer;
 use crate::TrainFailure;
 use crate::kernels::Pool;
+use checkpoint::Checkpoints;
 use fit::{Evaluation, Fit};
 use log::Log;
 use setup::{DATA_CHANNELS, Folders};
@@ -76,13 +79,16 @@ fn run(folders: &Folders<'_>, log: &mut Log<'_>, threads: usize) -> Result<(), T
     let Some(train) = train else {
         return Err(TrainFailure::client("The channel 'train' is required"));
     };
+    warnings::write(log, &h, &train, validation.as_ref())?;
     let shape = Shape::new(&h);
     log.info(format!("Total params: {}", shape.parameters()))?;
     memory::check(&shape, &Optimizer::new(&h), &h, &train)?;
     let pool = Pool::new(threads);
     let mut network = Network::xavier(shape, h.seed);
     let frozen = pretrained::fill(log, folders, &h, &mut network)?;
-    let fit = Fit { pool: &pool, frozen, h: &h, train: &train, validation: validation.as_ref(), started };
+    let checkpoints = Checkpoints::find(folders, &train);
+    let validation = validation.as_ref();
+    let fit = Fit { pool: &pool, frozen, h: &h, train: &train, validation, checkpoints, started };
     let best = fit.run(log, &mut network)?;
     log.info(format!("Best model based on epoch {}. Best loss: {:.3}", best.epoch, best.loss))?;
     let path = folders.model();

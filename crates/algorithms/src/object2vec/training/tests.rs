@@ -251,6 +251,102 @@ fn the_same_seed_gives_the_same_model_on_any_number_of_threads() {
     assert!(one != model("2", 1), "the seed does not change the model");
 }
 
+/// A log that breaks at the first line with these words.
+struct Breaking<'a> {
+    at: &'a str,
+    kept: Vec<u8>,
+}
+
+impl Write for Breaking<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.kept.extend_from_slice(bytes);
+        if String::from_utf8_lossy(&self.kept).contains(self.at) {
+            return Err(std::io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_run_that_was_interrupted_ends_with_the_same_model() {
+    let cases: [&[(&str, &str)]; 4] = [
+        &[("dropout", "0.3"), ("learning_rate", "0.05"), ("epochs", "6")],
+        &[("optimizer", "adadelta"), ("enc0_network", "bilstm"), ("enc0_token_embedding_dim", "5")],
+        &[
+            ("optimizer", "adam"),
+            ("weight_decay", "0.001"),
+            ("output_layer", "softmax"),
+            ("num_classes", "6"),
+            ("negative_sampling_rate", "2"),
+        ],
+        &[("epochs", "30"), ("early_stopping_patience", "1"), ("early_stopping_tolerance", "0.1")],
+    ];
+    for extra in cases {
+        let channels = [("train", records(700, 1)), ("validation", records(100, 2))];
+        let whole = folder(extra, &channels);
+        run_in(whole.path(), 2).0.unwrap();
+        let want = fs::read(whole.path().join("model").join(MODEL_FILE)).unwrap();
+        let broken = folder(extra, &channels);
+        fs::create_dir(broken.path().join("checkpoints")).unwrap();
+        for at in ["Completed Epoch: 0", "Completed Epoch: 2", "Serializing model"] {
+            let mut out = Breaking { at, kept: Vec::new() };
+            assert!(train_with_threads(broken.path(), &mut out, 1).is_err(), "{at}");
+            assert!(!broken.path().join("model").join(MODEL_FILE).exists());
+        }
+        let (result, lines) = run_in(broken.path(), 2);
+        result.unwrap();
+        assert!(lines.iter().any(|l| l.starts_with(
+            "Loaded checkpoint from /opt/ml/checkpoints/object2vec.checkpoint. Continuing with epoch: "
+        )));
+        assert!(!lines.iter().any(|l| l.starts_with("Completed Epoch")), "all epochs were done");
+        let got = fs::read(broken.path().join("model").join(MODEL_FILE)).unwrap();
+        assert!(got == want, "{extra:?}: the interrupted run ends with another model");
+    }
+}
+
+#[test]
+fn more_epochs_continue_and_what_does_not_fit_is_refused() {
+    let channels = [("train", records(700, 1)), ("validation", records(100, 2))];
+    let run = |root: &tempfile::TempDir, extra: &[(&str, &str)]| {
+        let other = folder(extra, &channels);
+        let name = "input/config/hyperparameters.json";
+        fs::copy(other.path().join(name), root.path().join(name)).unwrap();
+        run_in(root.path(), 1)
+    };
+    let root = folder(&[], &channels);
+    fs::create_dir(root.path().join("checkpoints")).unwrap();
+    run(&root, &[("epochs", "2")]).0.unwrap();
+    let (result, lines) = run(&root, &[("epochs", "5")]);
+    result.unwrap();
+    let done = |line: &&String| line.starts_with("Completed Epoch");
+    assert_eq!(lines.iter().filter(done).count(), 3, "{lines:#?}");
+    let whole = folder(&[("epochs", "5")], &channels);
+    run_in(whole.path(), 1).0.unwrap();
+    let model = |root: &tempfile::TempDir| fs::read(root.path().join("model").join(MODEL_FILE)).unwrap();
+    assert!(model(&root) == model(&whole));
+    assert_eq!(
+        run(&root, &[("enc_dim", "20")]).0.unwrap_err().to_string(),
+        "ClientError: The checkpoint /opt/ml/checkpoints/object2vec.checkpoint was made with enc_dim = 16, but this \
+         job has enc_dim = 20. To start afresh, name a checkpoint location without a checkpoint"
+    );
+    fs::write(root.path().join("input/data/train/part-0.jsonl"), records(700, 9)).unwrap();
+    let (result, lines) = run(&root, &[("epochs", "6")]);
+    result.unwrap();
+    assert!(
+        lines.iter().any(|l| l == "The training records are not those that the checkpoint was made with.")
+    );
+    let path = root.path().join("checkpoints/object2vec.checkpoint");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert!(run(&root, &[]).0.unwrap_err().message.contains("checksum is wrong"));
+}
+
 #[test]
 fn the_best_epoch_is_the_one_that_is_stored() {
     // A learning rate so high that the loss goes up and down; the stored model must score like the best epoch.
@@ -269,6 +365,29 @@ fn the_best_epoch_is_the_one_that_is_stored() {
     assert_ne!(losses.last(), Some(&best), "the test needs a best epoch before the last");
     let test = lines.iter().find(|l| l.contains("test mean_squared_error <loss>=")).unwrap();
     assert_eq!(test.rsplit('=').next().unwrap().parse::<f64>().unwrap(), best);
+}
+
+#[test]
+fn what_looks_like_a_mistake_is_said() {
+    let warned = |extra: &[(&str, &str)], channels: &[(&str, String)]| {
+        let (result, lines) = run_in(folder(extra, channels).path(), 1);
+        result.unwrap();
+        lines
+    };
+    let lines = warned(&[("weight_decay", "0.1"), ("epochs", "1")], &all_channels());
+    assert!(lines.iter().any(|l| l.starts_with("weight_decay is 0.1. It is added to the gradient")));
+    let lines = warned(&[("epochs", "1"), ("weight_decay", "0.01")], &all_channels());
+    assert!(!lines.iter().any(|l| l.starts_with("weight_decay is")), "{lines:#?}");
+    let lines = warned(&[("epochs", "1")], &all_channels()[..1]);
+    assert!(lines.iter().any(|l| l.starts_with("There is no validation channel")));
+    let new = "{\"in0\":[29],\"in1\":[1],\"label\":1}\n";
+    let train =
+        records(500, 1).lines().filter(|l| !l.contains("[29]")).fold(String::new(), |all, l| all + l + "\n");
+    let validation = new.repeat(3) + train.lines().next().unwrap();
+    let lines = warned(&[("epochs", "1")], &[("train", train.clone()), ("validation", validation)]);
+    let want = "1 of 2 ids that 'in0' has in the validation channel never occur in the train channel, in 3 of 4 records";
+    assert!(lines.iter().any(|l| l.starts_with(want)), "{lines:#?}");
+    assert!(!lines.iter().any(|l| l.contains("'in1' has in the validation")));
 }
 
 #[test]
