@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::hyperparameters::Hyperparameters;
-use super::network::{Network, Shape};
+use super::network::{Network, Role, Shape};
 use super::tensor_file::{self, Format};
 
 const FORMAT: Format = Format { magic: b"SBOBJ2V\0", version: 1, name: "model" };
@@ -30,8 +30,13 @@ fn tensors(shape: &Shape) -> Vec<Tensor> {
         .tables()
         .into_iter()
         .enumerate()
-        .map(|(i, (rows, columns))| Tensor {
-            name: if shape.tied { "embed_shared_weight".to_owned() } else { format!("embed_{i}_weight") },
+        .map(|(i, (role, rows, columns))| Tensor {
+            name: match role {
+                Role::Embedding if shape.tied => "embed_shared_weight".to_owned(),
+                Role::Embedding => format!("embed_{i}_weight"),
+                Role::History => "history_weight".to_owned(),
+                Role::Bias(side) => format!("bias_{side}_weight"),
+            },
             shape: vec![rows, columns],
         })
         .collect();
@@ -74,7 +79,8 @@ pub(crate) fn load(path: &Path) -> Result<(Network, Hyperparameters), String> {
     let unusable = |what: String| format!("the model {shown} cannot be used: {what}");
     let hyperparameters =
         Hyperparameters::from_pairs(header.hyperparameters).map_err(|e| unusable(e.message))?;
-    let shape = Shape::new(&hyperparameters);
+    // What histories say is part of the table of the first side by now.
+    let shape = Shape { history: false, ..Shape::new(&hyperparameters) };
     if header.tensors != tensors(&shape) {
         return Err(unusable("its tensors do not fit its hyperparameters".to_owned()));
     }

@@ -1,9 +1,11 @@
 //! Reading and checking `hyperparameters.json`.
 //!
 //! Promises: every name is known, every value has its type and lies in its range, and everything that is valid but
-//! that this version cannot do is refused by name, never ignored. All values arrive as JSON strings; bare numbers and
-//! booleans are taken as well. `_seed` is sagebrush's own: all random choices of a run follow from it (default 0).
+//! does not go together is refused by name, never ignored. All values arrive as JSON strings; bare numbers and booleans
+//! are taken as well. Names of sagebrush's own options begin with an underscore, as those of SageMaker's internal ones do;
+//! their defaults change nothing.
 
+mod own;
 mod table;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::TrainFailure;
+pub(crate) use own::{History, Own};
 use table::{Kind, SPECS};
 
 /// How a token list becomes a vector.
@@ -124,6 +127,8 @@ pub(crate) struct Hyperparameters {
     pub row_sparse: bool,
     pub weight_decay: f64,
     pub seed: u64,
+    /// What goes beyond SageMaker's algorithm.
+    pub own: Own,
     /// Every name with its value in force, as strings.
     pub values: BTreeMap<String, String>,
 }
@@ -217,16 +222,23 @@ fn check(name: &str, value: &str, kind: Kind) -> Result<(), TrainFailure> {
         Ok(_) => refuse(format!("is out of range [{low}, {high}]")),
         Err(_) => refuse("is not an integer".to_owned()),
     };
+    let float = |low: f64, high: f64| match value.parse::<f64>() {
+        Ok(number) if (low..=high).contains(&number) => Ok(()),
+        Ok(number) if number.is_nan() => refuse("is not a number".to_owned()),
+        Ok(_) => refuse(format!("is out of range [{low}, {high}]")),
+        Err(_) => refuse("is not a number".to_owned()),
+    };
     match kind {
         Kind::Int(low, high) => int(low, high),
         Kind::AutoInt(..) if value == "auto" => Ok(()),
         Kind::AutoInt(low, high) => int(low, high),
-        Kind::Float(low, high) => match value.parse::<f64>() {
-            Ok(number) if (low..=high).contains(&number) => Ok(()),
-            Ok(number) if number.is_nan() => refuse("is not a number".to_owned()),
-            Ok(_) => refuse(format!("is out of range [{low}, {high}]")),
-            Err(_) => refuse("is not a number".to_owned()),
-        },
+        Kind::Float(low, high) => float(low, high),
+        Kind::AutoFloat(..) if value == "auto" => Ok(()),
+        Kind::AutoFloat(low, high) => float(low, high),
+        Kind::Range if value.is_empty() || own::parse_range(value).is_some() => Ok(()),
+        Kind::Range => {
+            refuse("is not two numbers separated by a comma, the lower first, such as 1,5".to_owned())
+        }
         Kind::Bool if parse_bool(value).is_some() => Ok(()),
         Kind::Bool => refuse("is not one of [true, false]".to_owned()),
         Kind::Choice(words) if words.contains(&value) => Ok(()),
@@ -357,7 +369,6 @@ impl Values {
             )));
         }
         Ok(Hyperparameters {
-            encoders,
             enc_dim,
             bucket_width: self.number("bucket_width")?,
             comparators: parse_comparators(self.text("comparator_list")).unwrap_or_default(),
@@ -385,6 +396,8 @@ impl Values {
             row_sparse,
             weight_decay: self.number("weight_decay")?,
             seed: self.number("_seed")?,
+            own: self.own(&encoders)?,
+            encoders,
             values: self.0,
         })
     }

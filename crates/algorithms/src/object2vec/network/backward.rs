@@ -12,8 +12,8 @@
 use std::cell::RefCell;
 
 use super::encoder::{Descent, EncoderLayer};
-use super::forward::{Batch, Dropout, compare_backward};
-use super::workspace::{Gradients, Touched, Workspace};
+use super::forward::{Batch, Dropout, Dropouts, compare_backward};
+use super::workspace::{Gradients, SOURCES, Touched, Workspace};
 use super::{Network, Shape};
 use crate::kernels::{self, Matrix, Pool, for_rows_mut};
 use crate::object2vec::hyperparameters::Activation;
@@ -32,6 +32,8 @@ pub(crate) struct States {
     untouched: Untouched,
     /// Steps taken.
     step: u32,
+    /// What the rows of a batch keep of themselves in a step, apart from the gradient.
+    kept: f32,
     tables: Vec<TableState>,
     encoders: [Vec<LayerState>; 2],
     layers: Vec<LayerState>,
@@ -70,7 +72,7 @@ impl States {
         let matrices = |rows: usize, columns: usize| -> [Matrix; STATES] {
             std::array::from_fn(|i| Matrix::zeroed(if i < used { rows } else { 0 }, columns))
         };
-        let tables = shape.tables().into_iter().map(|(rows, columns)| TableState {
+        let tables = shape.tables().into_iter().map(|(_, rows, columns)| TableState {
             frozen: false,
             states: matrices(rows, columns),
             last: vec![0; rows],
@@ -85,7 +87,15 @@ impl States {
             layers.map(|EncoderLayer { inputs, outputs, bias, .. }| layer(inputs, outputs, bias)).collect()
         });
         let layers = shape.layers().into_iter().map(|(inputs, outputs)| layer(inputs, outputs, true));
-        Self { optimizer, untouched, step: 0, tables: tables.collect(), encoders, layers: layers.collect() }
+        Self {
+            optimizer,
+            untouched,
+            step: 0,
+            kept: 1.0,
+            tables: tables.collect(),
+            encoders,
+            layers: layers.collect(),
+        }
     }
 
     /// Steps taken.
@@ -152,6 +162,19 @@ impl States {
         }
     }
 
+    /// Learning rate and decay of the rows of a batch from now on. [`States::settle`] must have been called since the last
+    /// step.
+    pub(crate) fn set_rates(&mut self, learning_rate: f64, embedding_decay: f64) {
+        self.kept = (1.0 - learning_rate * embedding_decay).max(0.0) as f32;
+        if self.optimizer.learning_rate != learning_rate {
+            self.optimizer.learning_rate = learning_rate;
+            if let Untouched::CatchUp(skips) = &mut self.untouched {
+                skips.set_learning_rate(learning_rate);
+                skips.extend_to(self.step);
+            }
+        }
+    }
+
     /// Number of the next step; the first is 1.
     pub(crate) fn next_step(&self) -> u32 {
         self.step.saturating_add(1)
@@ -213,7 +236,7 @@ impl States {
         network: &mut Network,
         space: &mut Workspace,
         batch: Batch<'_>,
-        dropout: Option<Dropout>,
+        dropouts: Dropouts,
     ) {
         let Workspace { encoded, sequences, inputs, all, gradients: Some(gradients), .. } = space else {
             return;
@@ -224,8 +247,8 @@ impl States {
         }
         let rule = self.optimizer.rule(self.step);
         let rows = &all[..batch.len()];
-        self.layers_backward(pool, network, inputs, gradients, rows, dropout, rule);
-        encoders_backward(pool, network, encoded, gradients, rows, dropout);
+        self.layers_backward(pool, network, inputs, gradients, rows, dropouts.layers, rule);
+        encoders_backward(pool, network, encoded, gradients, rows, dropouts.encodings);
         for (side, sequence) in sequences.iter_mut().enumerate() {
             let Some(sequence) = sequence else { continue };
             let mut descent = Descent {
@@ -238,10 +261,11 @@ impl States {
             };
             sequence.backward(&mut descent, &gradients.encoded[side]);
         }
-        let sources = std::array::from_fn(|side| match &sequences[side] {
+        let source = |side: usize| match &sequences[side] {
             Some(sequence) => &sequence.token_gradients,
             None => &gradients.encoded[side],
-        });
+        };
+        let sources = [source(0), source(1), &gradients.output];
         for table in 0..network.tables.len() {
             self.update_table(pool, network, table, &gradients.touched[table], sources, rule);
         }
@@ -311,7 +335,7 @@ impl States {
         network: &mut Network,
         index: usize,
         touched: &Touched,
-        sources: [&Matrix; 2],
+        sources: [&Matrix; SOURCES],
         rule: Rule,
     ) {
         let TableState { frozen: false, states: [first, second], last, all } = &mut self.tables[index] else {
@@ -321,6 +345,7 @@ impl States {
         let dim = table.columns();
         let everyone = matches!(self.untouched, Untouched::TakePart);
         let rows = if everyone { &*all } else { &touched.rows };
+        let kept = self.kept;
         for_rows_mut(pool, [table, first, second], rows, |index, row, [w, first, second]| {
             let group = if everyone { touched.rows.binary_search(&(row as u32)).ok() } else { Some(index) };
             ROW.with_borrow_mut(|held| {
@@ -328,6 +353,9 @@ impl States {
                 held.resize(dim, 0.0);
                 if let Some(group) = group {
                     touched.gradient(group, sources, held);
+                }
+                if kept != 1.0 && group.is_some() {
+                    kernels::scale(&mut w[..dim], kept);
                 }
                 rule.apply(&mut w[..dim], [first, second], held);
             });

@@ -1,5 +1,6 @@
 //! From token lists to outputs.
 
+use super::history::Past;
 use super::{Network, Workspace};
 use crate::kernels::{self, Matrix, Pool, for_rows_mut, hash_words};
 use crate::object2vec::dataset::Tokens;
@@ -29,6 +30,8 @@ impl Pair {
 pub(crate) struct Batch<'a> {
     pub sides: [&'a Tokens; 2],
     pub pairs: &'a [Pair],
+    /// What the first side takes from its history, while training.
+    pub past: Option<Past<'a>>,
 }
 
 impl<'a> Batch<'a> {
@@ -78,14 +81,14 @@ pub(crate) struct Dropout {
 
 impl Dropout {
     /// `None` when nothing is dropped.
-    pub(crate) fn new(probability: f32, seed: u64, step: u32) -> Option<Self> {
+    pub(crate) fn new(probability: f32, seed: u64, step: u64) -> Option<Self> {
         if probability <= 0.0 {
             return None;
         }
         let kept = 1.0 - probability;
         let threshold = (f64::from(probability) * 4_294_967_296.0).min(4_294_967_295.0) as u32;
         let scale = if kept > 0.0 { 1.0 / kept } else { 0.0 };
-        Some(Self { threshold, scale, seed, step: u64::from(step) })
+        Some(Self { threshold, scale, seed, step })
     }
 
     /// Applies it to part of a row, from column `first` on. `place`: 0 and 1 are the encoders, 2 and up the layers.
@@ -100,15 +103,16 @@ impl Dropout {
     }
 }
 
+/// Dropout of the encodings and of the layers; by default both the same.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Dropouts {
+    pub encodings: Option<Dropout>,
+    pub layers: Option<Dropout>,
+}
+
 impl Network {
     /// Runs a batch; afterwards `space.output` holds the outputs and `space.encoded` the encodings.
-    pub(crate) fn forward(
-        &self,
-        pool: &Pool,
-        space: &mut Workspace,
-        batch: Batch<'_>,
-        dropout: Option<Dropout>,
-    ) {
+    pub(crate) fn forward(&self, pool: &Pool, space: &mut Workspace, batch: Batch<'_>, dropouts: Dropouts) {
         let count = batch.len();
         debug_assert!(count <= space.capacity);
         self.read_in_order(pool, space, batch);
@@ -119,7 +123,11 @@ impl Network {
             for (side, e) in [&mut *e0, &mut *e1].into_iter().enumerate().filter(|&(side, _)| pooled[side]) {
                 self.pool_tokens(side, batch.tokens(side, row), e);
             }
-            if let Some(dropout) = dropout {
+            if let Some(past) = batch.past {
+                let [user, item] = [0, 1].map(|side| batch.tokens(side, row)[0]);
+                past.add(&self.tables[self.shape.history_table()], user, item, row, e0);
+            }
+            if let Some(dropout) = dropouts.encodings {
                 dropout.apply(0, row, 0, e0);
                 dropout.apply(1, row, 0, e1);
             }
@@ -138,10 +146,22 @@ impl Network {
                     Activation::Relu => kernels::relu(values),
                     Activation::Tanh => kernels::tanh(values),
                 }
-                if let Some(dropout) = dropout.filter(|_| hidden) {
+                if !hidden && self.shape.bias_terms {
+                    self.add_bias_terms(batch, row, values);
+                }
+                if let Some(dropout) = dropouts.layers.filter(|_| hidden) {
                     dropout.apply(2 + index, row, first, values);
                 }
             });
+        }
+    }
+
+    /// Adds the bias terms of both sides of a sample, each the mean over its tokens, to its one output.
+    fn add_bias_terms(&self, batch: Batch<'_>, row: usize, output: &mut [f32]) {
+        for side in 0..2 {
+            let (table, tokens) = (&self.tables[self.shape.bias_table(side)], batch.tokens(side, row));
+            let sum: f32 = tokens.iter().map(|&token| table.row(token as usize)[0]).sum();
+            output.iter_mut().for_each(|output| *output += sum / tokens.len().max(1) as f32);
         }
     }
 

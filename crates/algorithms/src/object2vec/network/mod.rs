@@ -15,6 +15,7 @@
 mod backward;
 mod encoder;
 mod forward;
+mod history;
 mod workspace;
 
 use super::hyperparameters::{Activation, Comparator, EncoderNetwork, Hyperparameters};
@@ -22,7 +23,8 @@ use super::random::Random;
 use crate::kernels::Matrix;
 pub(crate) use backward::States;
 pub(crate) use encoder::EncoderLayer;
-pub(crate) use forward::{Batch, Dropout, Pair};
+pub(crate) use forward::{Batch, Dropout, Dropouts, Pair};
+pub(crate) use history::{History, Past};
 pub(crate) use workspace::Workspace;
 
 /// Stream of random numbers that the initial weights are drawn from.
@@ -52,6 +54,20 @@ pub(crate) struct Shape {
     pub mlp_layers: usize,
     pub activation: Activation,
     pub outputs: usize,
+    /// A second table of the second side, that histories are summed over.
+    pub history: bool,
+    /// A table of one number per token for each side, that is added to the output.
+    pub bias_terms: bool,
+}
+
+/// What a table is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Embeddings of one side, or of both.
+    Embedding,
+    History,
+    /// Bias terms of one side.
+    Bias(usize),
 }
 
 impl Shape {
@@ -72,13 +88,34 @@ impl Shape {
             mlp_layers: h.mlp_layers,
             activation: h.mlp_activation,
             outputs: h.outputs(),
+            history: h.own.history.is_some(),
+            bias_terms: h.own.bias_terms,
         }
     }
 
-    /// Rows and columns of each table; there is one when both sides share it.
-    pub(crate) fn tables(&self) -> Vec<(usize, usize)> {
+    /// What each table is for, its rows and columns: embeddings (one table when both sides share it), then those of the
+    /// options.
+    pub(crate) fn tables(&self) -> Vec<(Role, usize, usize)> {
         let count = if self.tied { 1 } else { 2 };
-        self.sides.iter().take(count).map(|side| (side.vocab, side.width)).collect()
+        let sides = self.sides.iter().take(count);
+        let mut list: Vec<_> = sides.map(|side| (Role::Embedding, side.vocab, side.width)).collect();
+        if self.history {
+            list.push((Role::History, self.sides[1].vocab, self.dim));
+        }
+        if self.bias_terms {
+            list.extend((0..2).map(|side| (Role::Bias(side), self.sides[side].vocab, 1)));
+        }
+        list
+    }
+
+    /// Place of the history's table among the tables.
+    pub(crate) fn history_table(&self) -> usize {
+        if self.tied { 1 } else { 2 }
+    }
+
+    /// Place of the bias terms of a side among the tables.
+    pub(crate) fn bias_table(&self, side: usize) -> usize {
+        self.history_table() + usize::from(self.history) + side
     }
 
     /// The dense layers of one side's encoder.
@@ -110,7 +147,8 @@ impl Shape {
         let encoders = (0..2).flat_map(|side| self.encoder_layers(side));
         let encoders: usize =
             encoders.map(|layer| (layer.inputs + usize::from(layer.bias)) * layer.outputs).sum();
-        self.tables().iter().map(|(rows, columns)| rows * columns).sum::<usize>() + encoders + dense
+        let tables: usize = self.tables().iter().map(|(_, rows, columns)| rows * columns).sum();
+        tables + encoders + dense
     }
 }
 
@@ -146,7 +184,7 @@ pub(crate) struct Network {
 impl Network {
     /// All zeros.
     pub(crate) fn zeroed(shape: Shape) -> Self {
-        let tables = shape.tables().iter().map(|&(rows, columns)| Matrix::zeroed(rows, columns)).collect();
+        let tables = shape.tables().iter().map(|&(_, rows, columns)| Matrix::zeroed(rows, columns)).collect();
         let encoders = std::array::from_fn(|side| {
             let layers = shape.encoder_layers(side).into_iter().map(|layer| Layer {
                 weights: Matrix::zeroed(layer.inputs, layer.outputs),
@@ -169,9 +207,11 @@ impl Network {
     pub(crate) fn xavier(shape: Shape, seed: u64) -> Self {
         let mut network = Self::zeroed(shape);
         let mut random = Random::new(seed, INITIAL_WEIGHTS);
+        let embeddings = network.shape.history_table();
         let Self { tables, encoders, layers, .. } = &mut network;
         let dense = encoders.iter_mut().flatten().chain(layers).map(|layer| &mut layer.weights);
-        for matrix in tables.iter_mut().chain(dense) {
+        // The tables of the options start from zero, where they have no influence.
+        for matrix in tables.iter_mut().take(embeddings).chain(dense) {
             let limit = (6.0 / (matrix.rows() + matrix.columns()) as f32).sqrt();
             for row in 0..matrix.rows() {
                 matrix.row_mut(row).iter_mut().for_each(|w| *w = random.uniform(limit));
@@ -183,6 +223,11 @@ impl Network {
             }
         }
         network
+    }
+
+    /// Makes the last layer's bias this value.
+    pub(crate) fn start_output_at(&mut self, value: f32) {
+        self.layers.iter_mut().rev().take(1).for_each(|layer| layer.bias.fill(value));
     }
 
     /// All dense layers: those of the encoders, then those of the perceptron.

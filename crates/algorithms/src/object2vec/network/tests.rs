@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::kernels::Pool;
-use crate::object2vec::dataset::Tokens;
+use crate::object2vec::dataset::{Dataset, Tokens};
 use crate::object2vec::hyperparameters::OptimizerKind;
 use crate::object2vec::optimizer::Optimizer;
 
@@ -25,11 +25,29 @@ fn shape(
         mlp_layers,
         activation,
         outputs: 1,
+        history: false,
+        bias_terms: false,
     }
 }
 
 fn side(vocab: usize, width: usize) -> SideShape {
     SideShape { vocab, width, network: EncoderNetwork::PooledEmbedding, layers: 1, filter_width: 3 }
+}
+
+/// The history that these pairs make, without labels.
+fn history(in0: &Lists, in1: &Lists) -> History {
+    let names = [
+        ("enc0_max_seq_len", "1"),
+        ("enc0_vocab_size", "7"),
+        ("enc0_network", "pooled_embedding"),
+        ("output_layer", "mean_squared_error"),
+        ("_history", "implicit"),
+    ];
+    let names = names.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let h = Hyperparameters::from_pairs(names.into_iter().collect()).unwrap();
+    let labels = vec![0.0; in0.len()];
+    let sides = [tokens(in0), tokens(in1)];
+    History::new(&h, &Dataset { sides, labels, truncated: false }).unwrap()
 }
 
 fn lists(count: usize, vocab: u32, longest: u32, seed: u64) -> Lists {
@@ -132,7 +150,7 @@ fn reference_encoder(shape: &Shape, index: usize, mut p: &[f64], tokens: Vec<Vec
 /// The network's outputs by plain loops.
 fn reference(shape: &Shape, p: &[f64], in0: &Lists, in1: &Lists) -> Vec<f64> {
     let d = shape.dim;
-    let tables: usize = shape.tables().iter().map(|(rows, columns)| rows * columns).sum();
+    let tables: usize = shape.tables().iter().map(|(_, rows, columns)| rows * columns).sum();
     let second = if shape.tied { 0 } else { shape.sides[0].vocab * shape.sides[0].width };
     let size = |side: usize| -> usize {
         let layers = shape.encoder_layers(side);
@@ -146,7 +164,15 @@ fn reference(shape: &Shape, p: &[f64], in0: &Lists, in1: &Lists) -> Vec<f64> {
         reference_encoder(shape, index, &p[starts[index]..], tokens)
     };
     let run = |(a, b): (&Vec<u32>, &Vec<u32>)| {
-        let (a, b) = (encode(0, a), encode(1, b));
+        let (ids, (mut a, b)) = ((a, b), (encode(0, a), encode(1, b)));
+        if shape.history {
+            let met: Vec<u32> = (0..in0.len()).filter(|&r| in0[r] == *ids.0).map(|r| in1[r][0]).collect();
+            let start = second + shape.sides[1].vocab * shape.sides[1].width;
+            for &item in met.iter().filter(|&&item| item != ids.1[0]) {
+                let y = &p[start + item as usize * d..][..d];
+                a.iter_mut().zip(y).for_each(|(a, y)| *a += y / (met.len() as f64).sqrt());
+            }
+        }
         let mut x: Vec<f64> = Vec::new();
         for comparator in &shape.comparators {
             match comparator {
@@ -172,7 +198,16 @@ fn reference(shape: &Shape, p: &[f64], in0: &Lists, in1: &Lists) -> Vec<f64> {
             x = y;
             at = bias + outputs;
         }
-        x[0]
+        let mut biases =
+            tables - if shape.bias_terms { shape.sides[0].vocab + shape.sides[1].vocab } else { 0 };
+        let mut sum = x[0];
+        if shape.bias_terms {
+            for (list, side) in [ids.0, ids.1].into_iter().zip(&shape.sides) {
+                sum += list.iter().map(|&t| p[biases + t as usize]).sum::<f64>() / list.len() as f64;
+                biases += side.vocab;
+            }
+        }
+        sum
     };
     in0.iter().zip(in1).map(run).collect()
 }
@@ -184,38 +219,52 @@ fn gradient(
     in0: &Lists,
     in1: &Lists,
     labels: &[f64],
+    past: Option<&History>,
     threads: usize,
 ) -> (Vec<f64>, Vec<f64>) {
     let pool = Pool::new(threads);
     let (t0, t1) = (tokens(in0), tokens(in1));
     let pairs: Vec<Pair> = (0..labels.len() as u32).map(Pair::given).collect();
-    let batch = Batch { sides: [&t0, &t1], pairs: &pairs };
+    let past = past.map(|history| Past { history, dropout: None });
+    let batch = Batch { sides: [&t0, &t1], pairs: &pairs, past };
     let mut moved = network.clone();
     let mut space = Workspace::new(&network.shape, labels.len() + 3, true);
     let optimizer = Optimizer { kind: OptimizerKind::Sgd, learning_rate: 1.0, weight_decay: 0.0 };
     let mut states = States::new(&network.shape, optimizer, false);
     states.prepare(&pool, &mut moved, &mut space, batch);
-    moved.forward(&pool, &mut space, batch, None);
+    moved.forward(&pool, &mut space, batch, Dropouts::default());
     let outputs: Vec<f64> = (0..labels.len()).map(|i| f64::from(space.output.row(i)[0])).collect();
     let g = space.gradients.as_mut().unwrap();
     for (i, (output, label)) in outputs.iter().zip(labels).enumerate() {
         g.output.row_mut(i)[0] = ((output - label) / labels.len() as f64) as f32;
     }
-    states.step(&pool, &mut moved, &mut space, batch, None);
+    states.step(&pool, &mut moved, &mut space, batch, Dropouts::default());
     let change = flat(network).iter().zip(flat(&moved)).map(|(before, after)| before - after).collect();
     (outputs, change)
 }
 
 fn check_gradients(shape: Shape, seed: u64) {
     let count = 11;
-    let longest = if shape.sides[0].network == EncoderNetwork::PooledEmbedding { 3 } else { 6 };
-    let in0 = lists(count, 7, longest, seed);
-    let in1 = lists(count, shape.sides[1].vocab as u32, 2, seed + 1);
+    let longest = match shape.sides[0].network {
+        _ if shape.history => [0, 0],
+        EncoderNetwork::PooledEmbedding => [3, 2],
+        _ => [6, 2],
+    };
+    let in0 = lists(count, 7, longest[0], seed);
+    let in1 = lists(count, shape.sides[1].vocab as u32, longest[1], seed + 1);
+    let past = shape.history.then(|| history(&in0, &in1));
     let labels: Vec<f64> = (0..count).map(|i| (i % 5) as f64 / 2.0).collect();
     let mut network = Network::xavier(shape, seed);
     // Without biases a window of zeros lies exactly where relu has no derivative.
     for layer in network.dense_mut() {
         layer.bias.iter_mut().enumerate().for_each(|(i, b)| *b += (i * 7 % 5) as f32 * 0.03 - 0.05);
+    }
+    // Those of the options start from zero, where some gradients vanish.
+    for (t, table) in network.tables.iter_mut().enumerate().skip(2) {
+        let rows = table.rows();
+        (0..rows).for_each(|r| {
+            table.row_mut(r).iter_mut().enumerate().for_each(|(c, x)| *x = ((t + r * 3 + c) % 7) as f32 / 7.0)
+        });
     }
     let p = flat(&network);
     let shape = &network.shape;
@@ -223,7 +272,7 @@ fn check_gradients(shape: Shape, seed: u64) {
         let outputs = reference(shape, p, &in0, &in1);
         outputs.iter().zip(&labels).map(|(o, l)| (o - l) * (o - l)).sum::<f64>() / (2.0 * count as f64)
     };
-    let (outputs, got) = gradient(&network, &in0, &in1, &labels, 1);
+    let (outputs, got) = gradient(&network, &in0, &in1, &labels, past.as_ref(), 1);
     for (got, want) in outputs.iter().zip(reference(shape, &p, &in0, &in1)) {
         assert!((got - want).abs() < 1e-5, "output {got} {want}");
     }
@@ -241,7 +290,7 @@ fn check_gradients(shape: Shape, seed: u64) {
     assert_eq!(wrong, 0, "{shape:?}: {wrong} of {} gradients differ", p.len());
     for threads in [2, 3] {
         assert_eq!(
-            gradient(&network, &in0, &in1, &labels, threads).1,
+            gradient(&network, &in0, &in1, &labels, past.as_ref(), threads).1,
             got,
             "depends on the number of threads"
         );
@@ -261,6 +310,37 @@ fn gradients_equal_finite_differences() {
     let mut tied = shape(&[Hadamard, Concat, AbsDiff], 5, 6, 1, Tanh);
     (tied.tied, tied.sides) = (true, [side(7, 5), side(7, 5)]);
     check_gradients(tied, 40);
+}
+
+#[test]
+fn gradients_of_the_options_equal_finite_differences() {
+    use Comparator::{Concat, Hadamard};
+    let base = || shape(&[Hadamard, Concat], 6, 5, 1, Activation::Tanh);
+    check_gradients(Shape { bias_terms: true, ..base() }, 60);
+    check_gradients(Shape { history: true, ..base() }, 61);
+    check_gradients(Shape { history: true, bias_terms: true, ..base() }, 62);
+    let mut tied = Shape { bias_terms: true, ..base() };
+    (tied.tied, tied.sides) = (true, [side(7, 6), side(7, 6)]);
+    check_gradients(tied, 63);
+}
+
+#[test]
+fn a_folded_history_answers_as_the_sums_do() {
+    let shape = Shape { history: true, ..shape(&[Comparator::Hadamard], 6, 5, 0, Activation::Tanh) };
+    let (in0, in1) = (lists(40, 7, 0, 1), lists(40, 5, 0, 2));
+    let history = history(&in0, &in1);
+    let mut network = Network::xavier(shape, 1);
+    (0..5).for_each(|r| network.tables[2].row_mut(r).fill(r as f32 * 0.1 - 0.2));
+    let folded = history.fold(&network);
+    assert_eq!((folded.shape.history, folded.tables.len()), (false, 2));
+    for user in 0..7u32 {
+        let met: Vec<usize> = (0..40).filter(|&r| in0[r][0] == user).map(|r| in1[r][0] as usize).collect();
+        for (c, got) in folded.tables[0].row(user as usize).iter().enumerate() {
+            let sum: f32 = met.iter().map(|&item| network.tables[2].row(item)[c]).sum();
+            let want = network.tables[0].row(user as usize)[c] + sum / (met.len().max(1) as f32).sqrt();
+            assert!((got - want).abs() < 1e-5, "{got} {want}");
+        }
+    }
 }
 
 #[test]
@@ -298,14 +378,14 @@ fn what_a_list_encodes_to_does_not_depend_on_its_neighbours() {
         let all = tokens(&lists(40, 9, 12, 4));
         let mut space = Workspace::new(&network.shape, 40, false);
         let pairs: Vec<Pair> = (0..40).map(Pair::given).collect();
-        network.encode(&pool, &mut space, 0, Batch { sides: [&all, &all], pairs: &pairs });
+        network.encode(&pool, &mut space, 0, Batch { sides: [&all, &all], pairs: &pairs, past: None });
         let together = space.encoded[0].clone();
         for pair in &pairs {
             network.encode(
                 &pool,
                 &mut space,
                 0,
-                Batch { sides: [&all, &all], pairs: std::slice::from_ref(pair) },
+                Batch { sides: [&all, &all], pairs: std::slice::from_ref(pair), past: None },
             );
             let (alone, among) = (space.encoded[0].row(0), together.row(pair.first as usize));
             assert!(alone.iter().zip(among).all(|(a, b)| (a - b).abs() < 1e-6), "{alone:?} {among:?}");
@@ -330,15 +410,16 @@ fn train(optimizer: Optimizer, row_sparse: bool, take_part: bool, dropout: f32, 
     let mut random = Random::new(8, 8);
     for step in 1..=steps {
         let pairs: Vec<Pair> = (0..4).map(|_| Pair::given(random.below(300))).collect();
-        let batch = Batch { sides: [&t0, &t1], pairs: &pairs };
-        let dropout = forward::Dropout::new(dropout, 3, step);
+        let batch = Batch { sides: [&t0, &t1], pairs: &pairs, past: None };
+        let dropout = Dropout::new(dropout, 3, u64::from(step));
+        let dropouts = Dropouts { encodings: dropout, layers: dropout };
         states.prepare(&pool, &mut network, &mut space, batch);
-        network.forward(&pool, &mut space, batch, dropout);
+        network.forward(&pool, &mut space, batch, dropouts);
         for (i, pair) in pairs.iter().enumerate() {
             let error = space.output.row(i)[0] - (pair.first % 5) as f32;
             space.gradients.as_mut().unwrap().output.row_mut(i)[0] = error / 4.0;
         }
-        states.step(&pool, &mut network, &mut space, batch, dropout);
+        states.step(&pool, &mut network, &mut space, batch, dropouts);
         if step % 50 == 0 {
             states.settle(&pool, &mut network);
         }

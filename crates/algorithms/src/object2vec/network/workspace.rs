@@ -1,7 +1,7 @@
 //! Storage for the values of one batch, allocated once.
 
 use super::encoder::Sequence;
-use super::{Batch, Shape};
+use super::{Batch, Role, Shape};
 use crate::kernels::{self, BackwardScratch, Matrix};
 
 /// Activations of a batch, and their gradients when training.
@@ -44,15 +44,17 @@ pub(crate) struct Touched {
     starts: Vec<usize>,
 }
 
-/// One look-up. Pooled embeddings: position in the batch, whose gradient counts divided by the length of its list;
-/// encoders that read in order: row of the token.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// One look-up, and which row of which gradient it gets, times a weight.
+#[derive(Clone, Copy)]
 struct Touch {
     row: u32,
-    side: u32,
+    source: u32,
     index: u32,
-    length: u32,
+    weight: f32,
 }
+
+/// Number of matrices that the gradients of tables come from: one for each side, and that of the outputs.
+pub(super) const SOURCES: usize = 3;
 
 impl Workspace {
     /// Room for batches of up to `capacity` records.
@@ -90,30 +92,20 @@ impl Touched {
         sequences: &[Option<Sequence>; 2],
     ) {
         self.touches.clear();
-        for side in (0..2).filter(|&side| shape.table_of(side) == table) {
-            let touch = |row: u32, index: usize, length: usize| Touch {
-                row,
-                side: side as u32,
-                index: index as u32,
-                length: length as u32,
-            };
-            match &sequences[side] {
-                None => {
-                    for position in 0..batch.len() {
-                        let tokens = batch.tokens(side, position);
-                        self.touches.extend(tokens.iter().map(|&row| touch(row, position, tokens.len())));
+        match shape.tables()[table].0 {
+            Role::Embedding => {
+                for side in (0..2).filter(|&side| shape.table_of(side) == table) {
+                    match &sequences[side] {
+                        None => self.pooled(batch, side, side),
+                        Some(sequence) => self.in_order(batch, side, sequence),
                     }
                 }
-                Some(sequence) => {
-                    let layout = &sequence.layout;
-                    self.touches.extend((0..layout.rows()).filter_map(|row| {
-                        let (step, rank) = layout.place(row)?;
-                        Some(touch(batch.tokens(side, layout.position(rank))[step], row, 1))
-                    }));
-                }
             }
+            Role::Bias(side) => self.pooled(batch, side, SOURCES - 1),
+            Role::History => self.history(batch),
         }
-        self.touches.sort_unstable();
+        // Touches that are equal here have equal weights.
+        self.touches.sort_unstable_by_key(|touch| (touch.row, touch.source, touch.index));
         self.rows.clear();
         self.starts.clear();
         for (at, touch) in self.touches.iter().enumerate() {
@@ -125,13 +117,45 @@ impl Touched {
         self.starts.push(self.touches.len());
     }
 
-    /// Sum of the gradients of all touches of one row, in their order; `sources` are the gradients that the touches
-    /// of each side point into.
-    pub(crate) fn gradient(&self, group: usize, sources: [&Matrix; 2], into: &mut [f32]) {
+    /// Every token of a list gets the gradient of its position, divided by the length of the list.
+    fn pooled(&mut self, batch: Batch<'_>, side: usize, source: usize) {
+        for position in 0..batch.len() {
+            let tokens = batch.tokens(side, position);
+            let (source, index, weight) = (source as u32, position as u32, 1.0 / tokens.len() as f32);
+            self.touches.extend(tokens.iter().map(|&row| Touch { row, source, index, weight }));
+        }
+    }
+
+    /// Every token gets the gradient of its own row.
+    fn in_order(&mut self, batch: Batch<'_>, side: usize, sequence: &Sequence) {
+        let layout = &sequence.layout;
+        self.touches.extend((0..layout.rows()).filter_map(|index| {
+            let (step, rank) = layout.place(index)?;
+            let row = batch.tokens(side, layout.position(rank))[step];
+            Some(Touch { row, source: side as u32, index: index as u32, weight: 1.0 })
+        }));
+    }
+
+    /// Every item that a user met gets the gradient of the user's encoding, times its weight.
+    fn history(&mut self, batch: Batch<'_>) {
+        let Some(past) = batch.past else { return };
+        let mut weights = Vec::new();
+        for position in 0..batch.len() {
+            let [user, item] = [0, 1].map(|side| batch.tokens(side, position)[0]);
+            let items = past.weights(user, item, position, &mut weights);
+            let touches = items.iter().zip(&weights).filter(|&(_, &weight)| weight != 0.0);
+            let index = position as u32;
+            self.touches.extend(touches.map(|(&row, &weight)| Touch { row, source: 0, index, weight }));
+        }
+    }
+
+    /// Sum of the gradients of all touches of one row, in their order; `sources` are the gradients of the two sides
+    /// and of the outputs.
+    pub(crate) fn gradient(&self, group: usize, sources: [&Matrix; SOURCES], into: &mut [f32]) {
         into.fill(0.0);
         for touch in &self.touches[self.starts[group]..self.starts[group + 1]] {
-            let source = sources[touch.side as usize].row(touch.index as usize);
-            kernels::add_scaled(into, source, 1.0 / touch.length as f32);
+            let source = sources[touch.source as usize].row(touch.index as usize);
+            kernels::add_scaled(into, source, touch.weight);
         }
     }
 }

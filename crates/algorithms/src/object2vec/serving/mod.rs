@@ -12,7 +12,7 @@ use std::sync::Mutex;
 
 use super::dataset::Tokens;
 use super::hyperparameters::{Hyperparameters, OutputLayer};
-use super::network::{Batch, Network, Pair, Workspace, softmax};
+use super::network::{Batch, Dropouts, Network, Pair, Workspace, softmax};
 use super::{MODEL_FILE, model_file};
 use crate::kernels::Pool;
 use request::{Instances, Limits, Mode};
@@ -69,6 +69,8 @@ enum Format {
 pub struct Predictor {
     network: Network,
     max_seq_lens: [usize; 2],
+    /// Predictions are brought into this range.
+    range: Option<(f32, f32)>,
     /// Outputs are to become probabilities.
     classes: bool,
     pool: Pool,
@@ -91,6 +93,7 @@ impl Predictor {
         Self {
             network,
             max_seq_lens,
+            range: hyperparameters.own.output_range,
             classes: hyperparameters.output_layer == OutputLayer::Softmax,
             pool: Pool::new(threads),
             idle: Mutex::new(Vec::new()),
@@ -134,13 +137,16 @@ impl Predictor {
         let pool = if count < PARALLEL_FROM { &serial } else { &self.pool };
         let pairs: Vec<Pair> = (0..count as u32).map(Pair::given).collect();
         let mut result = Ok(());
-        let whole = Batch { sides: instances.sides.each_ref(), pairs: &pairs };
+        let whole = Batch { sides: instances.sides.each_ref(), pairs: &pairs, past: None };
         for batch in whole.pieces(BATCH, MAX_TOKENS) {
-            self.network.forward(pool, &mut space, batch, None);
+            self.network.forward(pool, &mut space, batch, Dropouts::default());
             result = (0..batch.len()).try_for_each(|row| {
                 let values = space.output.row_mut(row);
                 if self.classes {
                     softmax(values);
+                }
+                if let Some((low, high)) = self.range {
+                    values.iter_mut().for_each(|value| *value = value.clamp(low, high));
                 }
                 writer.entry(values)
             });
@@ -160,7 +166,7 @@ impl Predictor {
         let serial = Pool::new(1);
         let pool = if tokens.len() < PARALLEL_FROM { &serial } else { &self.pool };
         let pairs: Vec<Pair> = (0..tokens.len() as u32).map(Pair::given).collect();
-        let whole = Batch { sides: [tokens; 2], pairs: &pairs };
+        let whole = Batch { sides: [tokens; 2], pairs: &pairs, past: None };
         let result = whole.pieces(BATCH, MAX_TOKENS).try_for_each(|batch| {
             self.network.encode(pool, &mut space, side, batch);
             (0..batch.len()).try_for_each(|row| writer.entry(space.encoded[side].row(row)))

@@ -13,12 +13,14 @@ use std::path::PathBuf;
 use crc_fast::{CrcAlgorithm, Digest};
 use serde::{Deserialize, Serialize};
 
+use super::average::Average;
+use super::epoch::Trainer;
 use super::log::Log;
 use super::setup::Folders;
 use crate::TrainFailure;
 use crate::object2vec::dataset::Dataset;
 use crate::object2vec::hyperparameters::Hyperparameters;
-use crate::object2vec::network::{Network, States};
+use crate::object2vec::network::Network;
 use crate::object2vec::tensor_file::{self, Format};
 
 const FORMAT: Format = Format { magic: b"SBOBJ2C\0", version: 1, name: "checkpoint" };
@@ -44,6 +46,8 @@ struct Header {
     steps: u32,
     /// Bits of the loss of every epoch.
     losses: Vec<u64>,
+    /// Looks that the average of the weights has taken.
+    looks: u32,
     /// Whether the best epoch's parameters follow the current ones; otherwise the last epoch is the best.
     best_follows: bool,
 }
@@ -70,7 +74,7 @@ impl Checkpoints {
         folder.is_dir().then(|| Self { shown: folders.shown(&path), path, data: checksum(train) })
     }
 
-    /// Continues from the checkpoint, if there is one: fills network and states.
+    /// Continues from the checkpoint, if there is one: fills network and trainer.
     ///
     /// # Errors
     /// A client failure when the checkpoint is damaged or does not fit the job.
@@ -79,7 +83,7 @@ impl Checkpoints {
         log: &mut Log<'_>,
         h: &Hyperparameters,
         network: &mut Network,
-        states: &mut States,
+        trainer: &mut Trainer<'_>,
     ) -> Result<Option<Restored>, TrainFailure> {
         let failure = |what: String| {
             TrainFailure::client(format!(
@@ -94,18 +98,20 @@ impl Checkpoints {
         if let Some(difference) = difference(&header.hyperparameters, &h.values) {
             return Err(failure(format!("The checkpoint {} was made with {difference}", self.shown)));
         }
-        let copies = if header.best_follows { 2 } else { 1 };
-        let numbers = copies * network.shape.parameters() + states.numbers();
-        let best = reader.tensors(numbers, |from| {
+        let mut best = header.best_follows.then(|| trainer.outcome(network).into_owned());
+        let (states, average) = trainer.parts_mut();
+        let copies = if average.is_some() { 2 } else { 1 };
+        let numbers = copies * network.shape.parameters()
+            + states.numbers()
+            + best.as_ref().map_or(0, |best| best.shape.parameters());
+        let read = reader.tensors(numbers, |from| {
             from.network(network)?;
             states.restore(header.steps, |values| from.floats(values))?;
-            let mut best = network.clone();
-            if header.best_follows {
-                from.network(&mut best)?;
-            }
-            Ok(best)
+            average.map_or(Ok(()), |average| from.network(average.restore(header.looks)))?;
+            best.as_mut().map_or(Ok(()), |best| from.network(best))
         });
-        let best = best.map_err(failure)?;
+        read.map_err(failure)?;
+        let best = best.unwrap_or_else(|| trainer.outcome(network).into_owned());
         if header.data != self.data {
             log.warning("The training records are not those that the checkpoint was made with.")?;
         }
@@ -123,11 +129,14 @@ impl Checkpoints {
         log: &mut Log<'_>,
         h: &Hyperparameters,
         network: &Network,
+        trainer: &Trainer<'_>,
         best: Option<&Network>,
-        states: &States,
         losses: &[f64],
     ) -> Result<(), TrainFailure> {
+        let (states, average) = trainer.parts();
+        let average = average.map(Average::parts);
         let header = Header {
+            looks: average.map_or(0, |(_, looks)| looks),
             hyperparameters: h.values.clone(),
             data: self.data,
             steps: states.steps(),
@@ -137,6 +146,7 @@ impl Checkpoints {
         let saved = tensor_file::save(&self.path, &FORMAT, &header, |out| {
             out.network(network)?;
             states.visit(|values| out.floats(values))?;
+            average.map_or(Ok(()), |(average, _)| out.network(average))?;
             best.map_or(Ok(()), |best| out.network(best))
         });
         saved.map_err(|e| {

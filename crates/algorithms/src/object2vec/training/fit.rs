@@ -13,7 +13,7 @@ use crate::TrainFailure;
 use crate::kernels::Pool;
 use crate::object2vec::dataset::Dataset;
 use crate::object2vec::hyperparameters::Hyperparameters;
-use crate::object2vec::network::{Network, Workspace};
+use crate::object2vec::network::{Dropouts, Network, Workspace};
 use crate::object2vec::random::Random;
 
 /// Streams of random numbers, beside those of the network.
@@ -52,9 +52,9 @@ impl<'a> Evaluation<'a> {
 
     /// Scores all samples.
     pub(super) fn run(&mut self, pool: &Pool, h: &Hyperparameters, network: &Network) -> Scores {
-        let mut scores = Scores::new(h.output_layer);
+        let mut scores = Scores::new(h.output_layer).within(h.own.output_range);
         for batch in self.data.batch(self.order.samples()).pieces(self.space.capacity, EVALUATION_TOKENS) {
-            network.forward(pool, &mut self.space, batch, None);
+            network.forward(pool, &mut self.space, batch, Dropouts::default());
             let labels = batch.pairs.iter().map(|&pair| self.data.label(pair));
             scores.add(&self.space.output, labels, None);
         }
@@ -62,8 +62,9 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// The best epoch of a run and its loss.
+/// The best epoch of a run, its loss, and the network as it is to be stored.
 pub(super) struct Best {
+    pub network: Network,
     pub epoch: usize,
     pub loss: f64,
 }
@@ -95,19 +96,17 @@ struct Loop<'a> {
 }
 
 impl<'a> Fit<'a> {
-    /// Trains until the last epoch or until going on does not pay; leaves the best epoch's parameters in `network`.
-    pub(super) fn run(&self, log: &mut Log<'_>, network: &mut Network) -> Result<Best, TrainFailure> {
-        let mut check = self.validation.map(|data| Evaluation::new(self.h, network, data));
-        let mut state = self.begin(log, network)?;
+    /// Trains until the last epoch or until going on does not pay.
+    pub(super) fn run(&self, log: &mut Log<'_>, mut network: Network) -> Result<Best, TrainFailure> {
+        let mut check = self.validation.map(|data| Evaluation::new(self.h, &network, data));
+        let mut state = self.begin(log, &mut network)?;
         while state.next < self.h.epochs && !state.stop {
-            self.epoch(log, network, &mut state, check.as_mut())?;
+            self.epoch(log, &mut network, &mut state, check.as_mut())?;
         }
-        if let Some(best) = &state.best {
-            network.copy_from(best);
+        match (state.stopping.best(), state.best) {
+            (Some((epoch, loss)), Some(network)) => Ok(Best { epoch, loss, network }),
+            _ => Err(TrainFailure::algorithm("no epoch was run")),
         }
-        let best = state.stopping.best();
-        let (epoch, loss) = best.ok_or_else(|| TrainFailure::algorithm("no epoch was run"))?;
-        Ok(Best { epoch, loss })
     }
 
     /// The state before the next epoch: fresh, or that of the checkpoint.
@@ -115,7 +114,7 @@ impl<'a> Fit<'a> {
         let h = self.h;
         let mut state = Loop {
             order: self.samples(FILL_TRAIN),
-            trainer: Trainer::new(self.pool, h, network, &self.frozen),
+            trainer: Trainer::new(self.pool, h, network, &self.frozen, self.train),
             stopping: EarlyStopping::new(h.early_stopping_patience, h.early_stopping_tolerance),
             best: None,
             next: 0,
@@ -125,7 +124,7 @@ impl<'a> Fit<'a> {
             log.info("Checkpoint loading and saving are disabled.")?;
             return Ok(state);
         };
-        if let Some(restored) = checkpoints.restore(log, h, network, state.trainer.states())? {
+        if let Some(restored) = checkpoints.restore(log, h, network, &mut state.trainer)? {
             for (epoch, &loss) in restored.losses.iter().enumerate() {
                 state.stop = state.stopping.judge(loss).stop;
                 // The order of an epoch follows from that of the epoch before.
@@ -151,8 +150,8 @@ impl<'a> Fit<'a> {
         let samples = state.order.samples();
         let trained = state.trainer.epoch(log, network, self.train, samples, epoch)?;
         let training = clock.elapsed();
-        state.trainer.settle(network);
-        let checked = check.map(|check| check.run(self.pool, h, network));
+        let outcome = state.trainer.outcome(network);
+        let checked = check.map(|check| check.run(self.pool, h, &outcome));
         let loss = checked.as_ref().unwrap_or(&trained).loss();
         if !loss.is_finite() {
             return Err(diverged(epoch, loss));
@@ -163,8 +162,8 @@ impl<'a> Fit<'a> {
         (state.next, state.stop) = (epoch + 1, verdict.stop);
         if verdict.best {
             match &mut state.best {
-                Some(best) => best.copy_from(network),
-                None => state.best = Some(network.clone()),
+                Some(best) => best.copy_from(&outcome),
+                None => state.best = Some(outcome.into_owned()),
             }
         }
         let progress = Progress {
@@ -185,7 +184,7 @@ impl<'a> Fit<'a> {
         }
         let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
         let best = state.best.as_ref().filter(|_| !verdict.best);
-        checkpoints.save(log, h, network, best, state.trainer.states(), state.stopping.losses())
+        checkpoints.save(log, h, network, &state.trainer, best, state.stopping.losses())
     }
 
     /// The order of the samples in this epoch; the epochs before must have been asked for.

@@ -4,6 +4,7 @@
 //! best epoch; the same folder and seed give the same model whatever the number of threads. Never: leaves a model
 //! behind when it fails.
 
+mod average;
 mod checkpoint;
 mod early_stopping;
 mod epoch;
@@ -85,11 +86,15 @@ fn run(folders: &Folders<'_>, log: &mut Log<'_>, threads: usize) -> Result<(), T
     memory::check(&shape, &Optimizer::new(&h), &h, &train)?;
     let pool = Pool::new(threads);
     let mut network = Network::xavier(shape, h.seed);
+    if h.own.bias_terms {
+        network.start_output_at(train.mean_label());
+    }
     let frozen = pretrained::fill(log, folders, &h, &mut network)?;
     let checkpoints = Checkpoints::find(folders, &train);
     let validation = validation.as_ref();
     let fit = Fit { pool: &pool, frozen, h: &h, train: &train, validation, checkpoints, started };
-    let best = fit.run(log, &mut network)?;
+    let best = fit.run(log, network)?;
+    let network = best.network;
     log.info(format!("Best model based on epoch {}. Best loss: {:.3}", best.epoch, best.loss))?;
     let path = folders.model();
     log.info(format!("Serializing model to {}", folders.shown(&path)))?;

@@ -112,7 +112,7 @@ mod tests {
         lists.iter().for_each(|list| tokens.push(list));
         let pairs: Vec<Pair> = (0..10).map(Pair::given).collect();
         let mut layout = Layout::default();
-        layout.arrange(0, Batch { sides: [&tokens, &tokens], pairs: &pairs });
+        layout.arrange(0, Batch { sides: [&tokens, &tokens], pairs: &pairs, past: None });
         assert_eq!((layout.rows(), layout.steps()), (16 + 4 * 8, 5));
         assert_eq!((0..4).map(|rank| layout.position(rank)).collect::<Vec<_>>(), [1, 3, 4, 0]);
         let mut seen = vec![0; 10];
