@@ -14,6 +14,10 @@ use super::{Buffer, LANES, Matrix, Pool, round_up};
 /// Rows and columns of one piece of a forward product.
 const FORWARD_ROWS: usize = 128;
 const FORWARD_COLUMNS: usize = 64;
+/// Up to so many rows are worked on one by one, which reads the weights once per row but computes no padding rows.
+const SINGLE_ROWS: usize = 2;
+/// Columns of one piece of a single row.
+const SINGLE_COLUMNS: usize = 256;
 /// Batch rows that one strip of `dX` handles at a time.
 const PANEL: usize = 32;
 /// Floats in one strip of `dW`: 64 KiB.
@@ -83,16 +87,19 @@ fn product(
     assert!(x.columns() == w.rows() && out.columns() == w.columns());
     let isa = Isa::detect();
     let (inputs, outputs) = (w.rows(), w.columns());
-    let row_pieces = rows.div_ceil(FORWARD_ROWS);
-    let column_pieces = outputs.div_ceil(FORWARD_COLUMNS);
+    let single = rows <= SINGLE_ROWS && !accumulate;
+    let (piece_rows, piece_columns) =
+        if single { (1, SINGLE_COLUMNS) } else { (FORWARD_ROWS, FORWARD_COLUMNS) };
+    let row_pieces = rows.div_ceil(piece_rows);
+    let column_pieces = outputs.div_ceil(piece_columns);
     let (out_row, target) = (out.stride(), Shared(out.data_mut().as_mut_ptr()));
     pool.run(row_pieces * column_pieces, |piece| {
-        let row = (piece % row_pieces) * FORWARD_ROWS;
-        let column = (piece / row_pieces) * FORWARD_COLUMNS;
-        let height = FORWARD_ROWS.min(rows - row);
-        let width = FORWARD_COLUMNS.min(outputs - column);
+        let row = (piece % row_pieces) * piece_rows;
+        let column = (piece / row_pieces) * piece_columns;
+        let height = piece_rows.min(rows - row);
+        let width = piece_columns.min(outputs - column);
         let block = Block {
-            rows: round_up(height, 8),
+            rows: if single { 1 } else { round_up(height, 8) },
             columns: round_up(width, LANES),
             k: inputs,
             a: x.data()[(from + row) * x.stride()..].as_ptr(),

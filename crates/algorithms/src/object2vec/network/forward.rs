@@ -141,12 +141,8 @@ impl Network {
             };
             kernels::forward(pool, &before[index], count, &layer.weights, target, |row, first, values| {
                 kernels::add(values, &layer.bias[first..first + values.len()]);
-                match layer.activation {
-                    Activation::Linear => {}
-                    Activation::Relu => kernels::relu(values),
-                    Activation::Tanh => kernels::tanh(values),
-                }
-                if !hidden && self.shape.bias_terms {
+                activate(layer.activation, values);
+                if !hidden {
                     self.add_bias_terms(batch, row, values);
                 }
                 if let Some(dropout) = dropouts.layers.filter(|_| hidden) {
@@ -156,8 +152,11 @@ impl Network {
         }
     }
 
-    /// Adds the bias terms of both sides of a sample, each the mean over its tokens, to its one output.
-    fn add_bias_terms(&self, batch: Batch<'_>, row: usize, output: &mut [f32]) {
+    /// Adds the bias terms of both sides of a sample, if there are any, each the mean over its tokens, to its output.
+    pub(super) fn add_bias_terms(&self, batch: Batch<'_>, row: usize, output: &mut [f32]) {
+        if !self.shape.bias_terms {
+            return;
+        }
         for side in 0..2 {
             let (table, tokens) = (&self.tables[self.shape.bias_table(side)], batch.tokens(side, row));
             let sum: f32 = tokens.iter().map(|&token| table.row(token as usize)[0]).sum();
@@ -188,7 +187,7 @@ impl Network {
     }
 
     /// The mean embedding of one list, into `into` (`dim` floats).
-    fn pool_tokens(&self, side: usize, tokens: &[u32], into: &mut [f32]) {
+    pub(super) fn pool_tokens(&self, side: usize, tokens: &[u32], into: &mut [f32]) {
         let table: &Matrix = &self.tables[self.shape.table_of(side)];
         match tokens {
             [] => into.fill(0.0),
@@ -202,8 +201,17 @@ impl Network {
     }
 }
 
+/// What follows a layer.
+pub(super) fn activate(activation: Activation, values: &mut [f32]) {
+    match activation {
+        Activation::Linear => {}
+        Activation::Relu => kernels::relu(values),
+        Activation::Tanh => kernels::tanh(values),
+    }
+}
+
 /// Puts the comparators side by side.
-fn compare(comparators: &[Comparator], e0: &[f32], e1: &[f32], into: &mut [f32]) {
+pub(super) fn compare(comparators: &[Comparator], e0: &[f32], e1: &[f32], into: &mut [f32]) {
     let dim = e0.len();
     let mut rest = into;
     for comparator in comparators {

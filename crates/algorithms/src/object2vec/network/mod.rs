@@ -14,6 +14,7 @@
 
 mod backward;
 mod encoder;
+pub(crate) mod factored;
 mod forward;
 mod history;
 mod workspace;
@@ -23,6 +24,7 @@ use super::random::Random;
 use crate::kernels::Matrix;
 pub(crate) use backward::States;
 pub(crate) use encoder::EncoderLayer;
+pub(crate) use factored::Factored;
 pub(crate) use forward::{Batch, Dropout, Dropouts, Pair};
 pub(crate) use history::{History, Past};
 pub(crate) use workspace::Workspace;
