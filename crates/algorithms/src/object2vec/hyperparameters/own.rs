@@ -96,9 +96,9 @@ impl Values {
         let one_token = |encoder: &EncoderConfig| {
             encoder.network == EncoderNetwork::PooledEmbedding && encoder.max_seq_len == 1
         };
-        if own.history.is_some()
-            && !(encoders.iter().all(one_token) && !self.flag("tied_token_embedding_weight"))
-        {
+        let separate = !self.flag("tied_token_embedding_weight");
+        let possible = separate && encoders.iter().all(one_token);
+        if own.history.is_some() && !possible {
             let needs = "encoders pooled_embedding with max_seq_len 1 on both sides, in tables of their own";
             return Err(self.refusal("_history", needs));
         }

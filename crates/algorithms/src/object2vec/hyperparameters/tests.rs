@@ -127,6 +127,14 @@ fn pretrained_embeddings_need_a_vocabulary() {
 #[test]
 fn combinations_that_cannot_work_are_refused() {
     assert!(refused(&[("tied_token_embedding_weight", "true"), ("enc1_vocab_size", "9")]).contains("12347"));
+    for (name, value) in [("_bias_terms", "true"), ("_output_range", "1,5"), ("_history", "implicit")] {
+        assert_eq!(
+            refused(&[(name, value), ("output_layer", "softmax")]),
+            format!("ClientError: Hyperparameter '{name}': {value} needs output_layer mean_squared_error")
+        );
+    }
+    assert!(refused(&[("_history", "ratings"), ("enc0_max_seq_len", "2")]).contains("max_seq_len 1 on both"));
+    assert!(refused(&[("_output_range", "5,1")]).contains("two numbers separated by a comma"));
     assert!(
         refused(&[("token_embedding_storage_type", "row_sparse"), ("optimizer", "rmsprop")])
             .contains("row_sparse")

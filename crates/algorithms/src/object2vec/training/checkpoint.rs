@@ -158,7 +158,10 @@ impl Checkpoints {
 
 /// The first hyperparameter in which two runs differ, in words.
 fn difference(then: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Option<String> {
-    let names = then.keys().chain(now.keys()).filter(|name| !FREE.contains(&name.as_str()));
+    // With a schedule the number of epochs decides the learning rate of each.
+    let constant = now.get("_learning_rate_schedule").is_none_or(|schedule| schedule == "constant");
+    let free = |name: &str| FREE.contains(&name) && (constant || name != "epochs");
+    let names = then.keys().chain(now.keys()).filter(|name| !free(name));
     let value = |values: &BTreeMap<String, String>, name: &String| values.get(name).cloned();
     let name = names.into_iter().find(|name| value(then, name) != value(now, name))?;
     let text = |values| value(values, name).unwrap_or_else(|| "nothing".to_owned());

@@ -273,7 +273,17 @@ impl Write for Breaking<'_> {
 
 #[test]
 fn a_run_that_was_interrupted_ends_with_the_same_model() {
-    let cases: [&[(&str, &str)]; 4] = [
+    let cases: [&[(&str, &str)]; 5] = [
+        &[
+            ("_history", "ratings"),
+            ("_history_dropout", "0.2"),
+            ("_weight_average_epochs", "1.5"),
+            ("_learning_rate_schedule", "cosine"),
+            ("_bias_terms", "true"),
+            ("_embedding_decay", "0.01"),
+            ("_embedding_dropout", "0.1"),
+            ("_output_range", "1,4"),
+        ],
         &[("dropout", "0.3"), ("learning_rate", "0.05"), ("epochs", "6")],
         &[("optimizer", "adadelta"), ("enc0_network", "bilstm"), ("enc0_token_embedding_dim", "5")],
         &[
