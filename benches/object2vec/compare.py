@@ -48,7 +48,8 @@ def train(options, batch, records, epochs):
         # Cumulative times every 100 batches; the rate is that of the second half of the epoch.
         marks = [(int(n), float(m) * 60 + float(s)) for _, line in lines for n, m, s in
                  re.findall(rf"Epoch: {epoch}, batches: \d+, num_examples: (\d+), .* so far: 0:(\d+):([\d.]+)", line)]
-        half = marks[len(marks) // 2]
+        marks = [(0, 0.0)] + marks
+        half = marks[(len(marks) - 1) // 2]
         rates.append((marks[-1][0] - half[0]) / (marks[-1][1] - half[1]))
     return rates, at("Total: ") - at("Creating data iterator"), peak, folder
 
@@ -63,7 +64,7 @@ def roofline(options, batch):
 def training_table(options):
     print(f"{'training, records/s':34} {'batch 64':>10} {'batch 1024':>11} {'peak MB':>8}")
     own, peaks, folders, steady = {}, {}, [], []
-    for batch, records, epochs in ((64, options.records, options.epochs), (1024, data.RECORDS, 2)):
+    for batch, records, epochs in ((64, options.records, options.epochs), (1024, options.records, 2)):
         steady, reading, peaks[batch], folder = train(options, batch, records, epochs)
         own[batch] = (steady[0], steady[-1])
         folders.append((folder, reading))
@@ -105,8 +106,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--examples", required=True, type=pathlib.Path, help="folder of the built examples")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--records", type=int, default=data.RECORDS, help="of the training at batch 64")
-    parser.add_argument("--epochs", type=int, default=3, help="of the training at batch 64")
+    parser.add_argument("--records", type=int, default=data.RECORDS, help="of both trainings")
+    parser.add_argument("--epochs", type=int, default=3, help="of both trainings")
     parser.add_argument("--steps", type=int, default=300, help="of each PyTorch variant at batch 64")
     options = parser.parse_args()
     print(f"{options.threads} threads, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors\n")

@@ -140,3 +140,17 @@ fn combinations_that_cannot_work_are_refused() {
             .contains("row_sparse")
     );
 }
+
+#[test]
+fn every_option_of_our_own_stands_on_the_page_with_its_default() {
+    let page = include_str!("../../../../../docs/object2vec.md");
+    let amazons = ["_kvstore", "_num_gpus", "_num_kv_servers", "_tuning_objective_metric"];
+    let own: Vec<_> =
+        SPECS.iter().filter(|s| s.name.starts_with('_') && !amazons.contains(&s.name)).collect();
+    assert_eq!(own.len(), 9);
+    for spec in own {
+        let default = spec.default.filter(|default| !default.is_empty()).unwrap_or("none");
+        let row = format!("| `{}` | {default} |", spec.name);
+        assert!(page.contains(&row), "docs/object2vec.md has no row {row}");
+    }
+}
