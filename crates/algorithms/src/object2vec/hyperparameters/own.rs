@@ -44,6 +44,8 @@ pub(crate) struct Own {
     /// Dropout of encodings, where it is to differ from that of the layers.
     pub embedding_dropout: Option<f32>,
     pub history: Option<History>,
+    /// Whether the history looks up in the table of the second side, not in one of its own.
+    pub history_shares: bool,
     pub history_dropout: f32,
     pub schedule: Schedule,
     /// Predictions are brought into this range.
@@ -74,6 +76,7 @@ impl Values {
                 "ratings" => Some(History::Ratings),
                 _ => None,
             },
+            history_shares: self.text("_history_table") == "shared",
             history_dropout: self.number("_history_dropout")?,
             schedule: match self.text("_learning_rate_schedule") {
                 "linear" => Schedule::Linear,

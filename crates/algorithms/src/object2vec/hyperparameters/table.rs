@@ -93,6 +93,7 @@ pub(super) const SPECS: &[Spec] = &[
     spec("_embedding_decay", Kind::Float(0.0, 10.0), "0"),
     spec("_embedding_dropout", Kind::AutoFloat(0.0, 1.0), "auto"),
     spec("_history", Kind::Choice(&["none", "implicit", "ratings"]), "none"),
+    spec("_history_table", Kind::Choice(&["own", "shared"]), "own"),
     spec("_history_dropout", Kind::Float(0.0, 1.0), "0"),
     spec("_learning_rate_schedule", Kind::Choice(&["constant", "linear", "cosine"]), "constant"),
     spec("_output_range", Kind::Range, ""),

@@ -71,7 +71,10 @@ impl History {
     pub(crate) fn fold(&self, network: &Network) -> Network {
         let mut folded = network.clone();
         folded.shape = Shape { history: false, ..network.shape.clone() };
-        let table = folded.tables.remove(network.shape.history_table());
+        let table = &network.tables[network.shape.history_table()];
+        if network.shape.history {
+            folded.tables.remove(network.shape.history_table());
+        }
         for user in 0..folded.tables[0].rows() {
             let (items, weights) = self.of(user as u32);
             for (&item, &weight) in items.iter().zip(weights) {

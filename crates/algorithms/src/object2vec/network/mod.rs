@@ -90,7 +90,7 @@ impl Shape {
             mlp_layers: h.mlp_layers,
             activation: h.mlp_activation,
             outputs: h.outputs(),
-            history: h.own.history.is_some(),
+            history: h.own.history.is_some() && !h.own.history_shares,
             bias_terms: h.own.bias_terms,
         }
     }
@@ -110,14 +110,20 @@ impl Shape {
         list
     }
 
-    /// Place of the history's table among the tables.
-    pub(crate) fn history_table(&self) -> usize {
+    /// Number of tables of embeddings.
+    fn embeddings(&self) -> usize {
         if self.tied { 1 } else { 2 }
+    }
+
+    /// Place among the tables of the one that histories are summed over: one of its own after the embeddings, or that
+    /// of the second side.
+    pub(crate) fn history_table(&self) -> usize {
+        self.embeddings() - usize::from(!self.history)
     }
 
     /// Place of the bias terms of a side among the tables.
     pub(crate) fn bias_table(&self, side: usize) -> usize {
-        self.history_table() + usize::from(self.history) + side
+        self.embeddings() + usize::from(self.history) + side
     }
 
     /// The dense layers of one side's encoder.
@@ -209,7 +215,7 @@ impl Network {
     pub(crate) fn xavier(shape: Shape, seed: u64) -> Self {
         let mut network = Self::zeroed(shape);
         let mut random = Random::new(seed, INITIAL_WEIGHTS);
-        let embeddings = network.shape.history_table();
+        let embeddings = network.shape.embeddings();
         let Self { tables, encoders, layers, .. } = &mut network;
         let dense = encoders.iter_mut().flatten().chain(layers).map(|layer| &mut layer.weights);
         // The tables of the options start from zero, where they have no influence.

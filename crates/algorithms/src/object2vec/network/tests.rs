@@ -148,7 +148,7 @@ fn reference_encoder(shape: &Shape, index: usize, mut p: &[f64], tokens: Vec<Vec
 }
 
 /// The network's outputs by plain loops.
-fn reference(shape: &Shape, p: &[f64], in0: &Lists, in1: &Lists) -> Vec<f64> {
+fn reference(shape: &Shape, met: bool, p: &[f64], in0: &Lists, in1: &Lists) -> Vec<f64> {
     let d = shape.dim;
     let tables: usize = shape.tables().iter().map(|(_, rows, columns)| rows * columns).sum();
     let second = if shape.tied { 0 } else { shape.sides[0].vocab * shape.sides[0].width };
@@ -165,9 +165,10 @@ fn reference(shape: &Shape, p: &[f64], in0: &Lists, in1: &Lists) -> Vec<f64> {
     };
     let run = |(a, b): (&Vec<u32>, &Vec<u32>)| {
         let (ids, (mut a, b)) = ((a, b), (encode(0, a), encode(1, b)));
-        if shape.history {
+        if met {
             let met: Vec<u32> = (0..in0.len()).filter(|&r| in0[r] == *ids.0).map(|r| in1[r][0]).collect();
-            let start = second + shape.sides[1].vocab * shape.sides[1].width;
+            let own = shape.sides[1].vocab * shape.sides[1].width;
+            let start = second + if shape.history { own } else { 0 };
             for &item in met.iter().filter(|&&item| item != ids.1[0]) {
                 let y = &p[start + item as usize * d..][..d];
                 a.iter_mut().zip(y).for_each(|(a, y)| *a += y / (met.len() as f64).sqrt());
@@ -244,15 +245,20 @@ fn gradient(
 }
 
 fn check_gradients(shape: Shape, seed: u64) {
+    check_gradients_with(shape.history, shape, seed);
+}
+
+/// `met`: with a history, in a table of its own or in that of the second side.
+fn check_gradients_with(met: bool, shape: Shape, seed: u64) {
     let count = 11;
     let longest = match shape.sides[0].network {
-        _ if shape.history => [0, 0],
+        _ if met => [0, 0],
         EncoderNetwork::PooledEmbedding => [3, 2],
         _ => [6, 2],
     };
     let in0 = lists(count, 7, longest[0], seed);
     let in1 = lists(count, shape.sides[1].vocab as u32, longest[1], seed + 1);
-    let past = shape.history.then(|| history(&in0, &in1));
+    let past = met.then(|| history(&in0, &in1));
     let labels: Vec<f64> = (0..count).map(|i| (i % 5) as f64 / 2.0).collect();
     let mut network = Network::xavier(shape, seed);
     // Without biases a window of zeros lies exactly where relu has no derivative.
@@ -269,11 +275,11 @@ fn check_gradients(shape: Shape, seed: u64) {
     let p = flat(&network);
     let shape = &network.shape;
     let loss = |p: &[f64]| -> f64 {
-        let outputs = reference(shape, p, &in0, &in1);
+        let outputs = reference(shape, met, p, &in0, &in1);
         outputs.iter().zip(&labels).map(|(o, l)| (o - l) * (o - l)).sum::<f64>() / (2.0 * count as f64)
     };
     let (outputs, got) = gradient(&network, &in0, &in1, &labels, past.as_ref(), 1);
-    for (got, want) in outputs.iter().zip(reference(shape, &p, &in0, &in1)) {
+    for (got, want) in outputs.iter().zip(reference(shape, met, &p, &in0, &in1)) {
         assert!((got - want).abs() < 1e-5, "output {got} {want}");
     }
     let mut wrong = 0;
@@ -319,6 +325,7 @@ fn gradients_of_the_options_equal_finite_differences() {
     check_gradients(Shape { bias_terms: true, ..base() }, 60);
     check_gradients(Shape { history: true, ..base() }, 61);
     check_gradients(Shape { history: true, bias_terms: true, ..base() }, 62);
+    check_gradients_with(true, base(), 64);
     let mut tied = Shape { bias_terms: true, ..base() };
     (tied.tied, tied.sides) = (true, [side(7, 6), side(7, 6)]);
     check_gradients(tied, 63);

@@ -100,6 +100,9 @@ impl Touched {
                         Some(sequence) => self.in_order(batch, side, sequence),
                     }
                 }
+                if !shape.history && table == shape.history_table() {
+                    self.history(batch);
+                }
             }
             Role::Bias(side) => self.pooled(batch, side, SOURCES - 1),
             Role::History => self.history(batch),
