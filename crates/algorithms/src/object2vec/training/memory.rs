@@ -9,9 +9,9 @@ use crate::object2vec::network::Shape;
 use crate::object2vec::optimizer::Optimizer;
 
 /// Bytes that a run needs beside its records: parameters, the optimiser's states, the best epoch, one batch.
-/// `tokens` are the most that one batch has on each side.
-fn needed(shape: &Shape, optimizer: &Optimizer, batch: usize, tokens: [usize; 2]) -> u64 {
-    let parameters = shape.parameters() as u64 * (2 + optimizer.states() as u64);
+/// `tokens` are the most that one batch has on each side, `copies` those of the network beside the one in training.
+fn needed(shape: &Shape, optimizer: &Optimizer, batch: usize, tokens: [usize; 2], copies: u64) -> u64 {
+    let parameters = shape.parameters() as u64 * (1 + copies + optimizer.states() as u64);
     let widths: usize = shape.layers().iter().map(|&(inputs, outputs)| inputs + outputs).sum();
     let activations = (2 * (widths + 2 * shape.dim) * batch) as u64;
     let encoders: u64 = (0..2).map(|side| (per_token(shape, side) * tokens[side]) as u64).sum();
@@ -59,7 +59,9 @@ pub(super) fn check(
         EncoderNetwork::PooledEmbedding => 0,
         _ => most_tokens(&train.sides[side], h.mini_batch_size),
     });
-    compare(needed(shape, optimizer, h.mini_batch_size, tokens), present())
+    // The best epoch, the average, and the network with its histories added.
+    let copies = 1 + u64::from(h.own.average_epochs > 0.0) + u64::from(h.own.history.is_some());
+    compare(needed(shape, optimizer, h.mini_batch_size, tokens, copies), present())
 }
 
 fn compare(needed: u64, present: Option<u64>) -> Result<(), TrainFailure> {
