@@ -1,6 +1,7 @@
 """The same network in PyTorch: training steps, reading, and answers. Prints one JSON object.
 
-    peer_torch.py train  VARIANT BATCH STEPS THREADS    VARIANT: foreach, fused (dense Adam) or sparse (SparseAdam)
+    peer_torch.py train  VARIANT BATCH STEPS THREADS CLOCK
+                         VARIANT: foreach, fused (dense Adam) or sparse (SparseAdam); CLOCK: wall or cpu
     peer_torch.py read   FILE
     peer_torch.py answer THREADS [SECONDS]
 """
@@ -42,7 +43,8 @@ def optimisers(model, variant):
     return [torch.optim.Adam(model.parameters(), lr=4e-4, fused=variant == "fused", foreach=variant == "foreach" or None)]
 
 
-def train(variant, batch, steps, threads):
+def train(variant, batch, steps, threads, clock):
+    now = time.process_time if clock == "cpu" else time.perf_counter
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     users, books, labels = (torch.from_numpy(column) for column in arrays(RECORDS))
@@ -52,7 +54,7 @@ def train(variant, batch, steps, threads):
     order = torch.randperm(RECORDS)
     times, total = [], 0.0
     for step in range(steps):
-        began = time.perf_counter()
+        began = now()
         chosen = order[(step * batch) % (RECORDS - batch):][:batch]
         loss = ((model(users[chosen], books[chosen]) - labels[chosen]) ** 2).mean()
         for stepper in steppers:
@@ -61,7 +63,7 @@ def train(variant, batch, steps, threads):
         for stepper in steppers:
             stepper.step()
         total += loss.item()
-        times.append(time.perf_counter() - began)
+        times.append(now() - began)
     return {"records_per_second": batch / statistics.median(times[steps // 5:]), "peak_mb": peak()}
 
 
@@ -123,7 +125,7 @@ def peak():
 if __name__ == "__main__":
     task, *rest = sys.argv[1:]
     if task == "train":
-        print(json.dumps(train(rest[0], *map(int, rest[1:]))))
+        print(json.dumps(train(rest[0], *map(int, rest[1:4]), rest[4])))
     elif task == "read":
         print(json.dumps(read(rest[0])))
     else:

@@ -15,8 +15,9 @@ use super::{Batch, Layer, Network, Shape};
 use crate::kernels::{self, Matrix, Pool, for_rows_mut};
 use crate::object2vec::hyperparameters::{Comparator, EncoderNetwork};
 
-/// Most bytes that the products may take: a model beyond it is answered without them.
-const MAX_BYTES: usize = 1 << 30;
+/// Most bytes that the products may take: a model beyond it is answered without them. Making them takes a second at
+/// most, and every server of a model holds its own.
+const MAX_BYTES: usize = 256 << 20;
 
 /// The products, and what is left of the network.
 pub(crate) struct Factored {

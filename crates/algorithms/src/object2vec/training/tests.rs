@@ -315,6 +315,8 @@ fn a_run_that_was_interrupted_ends_with_the_same_model() {
         assert!(!lines.iter().any(|l| l.starts_with("Completed Epoch")), "all epochs were done");
         let got = fs::read(broken.path().join("model").join(MODEL_FILE)).unwrap();
         assert!(got == want, "{extra:?}: the interrupted run ends with another model");
+        let model = Predictor::load(&broken.path().join("model")).unwrap();
+        model.invoke("application/jsonlines", None, b"{\"in0\":[5],\"in1\":[3]}").unwrap();
     }
 }
 
