@@ -35,7 +35,8 @@ SHAPE = {
     "output_layer": "mean_squared_error",
     "bucket_width": "0",
 }
-# Regularised: the quickstart's settings, chosen on validation data only.
+# Regularised: the quickstart's settings, chosen on validation data only. Names with an underscore are sagebrush's own
+# options (docs/object2vec.md); AWS does not know them.
 REGULARISED = {
     "optimizer": "adagrad",
     "enc_dim": "256",
@@ -46,6 +47,7 @@ REGULARISED = {
     "mini_batch_size": "32",
     "early_stopping_patience": "5",
     "early_stopping_tolerance": "0.00001",
+    "_weight_average_epochs": "3",
 }
 # The chapter's own settings, which overfit.
 CHAPTER = {
@@ -71,9 +73,23 @@ def scaled(records):
     Weight decay acts on a row of the tables in every batch, the data only in the batches that hold it, so the same
     strength per row needs a weight decay inverse to the records.
     """
+    # What a user rated, as part of the user's vector: worth its time while there are few records.
+    history = {"_history": "ratings", "_history_dropout": "0.5"} if records <= 200_000 else {}
     return {
         "weight_decay": f"{min(1, max(1e-6, 20 / records)):.6f}",
         "epochs": str(min(100, max(25, 35_000_000 // records))),
+        **history,
+    }
+
+
+def settings(options, records):
+    """The settings that the options ask for, without those that say which users and books there are."""
+    if options.chapter_settings:
+        return CHAPTER
+    return {
+        name: value
+        for name, value in dict(REGULARISED, **scaled(records)).items()
+        if not (options.only_aws and name.startswith("_"))
     }
 
 
@@ -93,6 +109,7 @@ def arguments():
     parser.add_argument("--validation", help="with --train")
     parser.add_argument("--test", help="with --train")
     parser.add_argument("--chapter-settings", action="store_true", help="train as the chapter does")
+    parser.add_argument("--only-aws", action="store_true", help="use no hyperparameter that AWS does not have")
     parser.add_argument("--hyperparameter", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--keep", action="store_true", help="leave the endpoint running")
     options = parser.parse_args()
@@ -217,8 +234,7 @@ class Workflow:
             print(f"{row['step']:<14}{row['ratings']:>12,}{row['users']:>10,}{row['books']:>10,}")
 
     def train(self, options, users, books, records):
-        settings = CHAPTER if options.chapter_settings else dict(REGULARISED, **scaled(records))
-        hyperparameters = dict(SHAPE, **settings)
+        hyperparameters = dict(SHAPE, **settings(options, records))
         hyperparameters.update(enc0_vocab_size=str(max(users, 2)), enc1_vocab_size=str(max(books, 2)))
         hyperparameters.update(pair.split("=", 1) for pair in options.hyperparameter)
         name = self.name("train")

@@ -24,7 +24,7 @@ from sagemaker.serve.model_builder import ModelBuilder
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, InputData, OutputDataConfig, S3DataSource, StoppingCondition
 
-from workflow import CHAPTER, REGULARISED, SHAPE, baselines, batches, mse, scaled
+from workflow import SHAPE, baselines, batches, mse, settings
 
 HERE = pathlib.Path(__file__).resolve().parent
 SPLITS = ("train", "validation", "test")
@@ -43,6 +43,7 @@ def arguments():
     parser.add_argument("--bucket", help="the bucket to use; without it the SDK's default bucket")
     parser.add_argument("--role", help="the ARN of the execution role; without it the one of the session")
     parser.add_argument("--chapter-settings", action="store_true", help="train as the chapter does")
+    parser.add_argument("--only-aws", action="store_true", help="use no hyperparameter that AWS does not have")
     parser.add_argument("--hyperparameter", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--keep", action="store_true", help="leave the endpoint running")
     return parser.parse_args()
@@ -109,7 +110,7 @@ class Chapter:
 
     def train(self, options, users, books, records):
         """Step 2: Object2Vec on pairs of user and book."""
-        hyperparameters = dict(SHAPE, **(CHAPTER if options.chapter_settings else dict(REGULARISED, **scaled(records))))
+        hyperparameters = dict(SHAPE, **settings(options, records))
         hyperparameters.update(enc0_vocab_size=str(max(users, 2)), enc1_vocab_size=str(max(books, 2)))
         hyperparameters.update(pair.split("=", 1) for pair in options.hyperparameter)
         trainer = ModelTrainer(

@@ -38,6 +38,11 @@ impl Layout {
         self.root.join("output/data")
     }
 
+    /// Where a training job keeps the state it can continue from.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoints")
+    }
+
     /// Where a training job says why it failed.
     pub fn failure(&self) -> PathBuf {
         self.root.join("output/failure")

@@ -19,4 +19,4 @@ pub use invoke::{Answer, ExecutionParameters, Invocation, InvokeError, ModelClie
 pub use layout::{Layout, read_message};
 pub use ping::ping;
 pub use process::{Exit, ProcessRun, Program, RunEvent, Stopper, kill_leftover};
-pub use stage::{Shard, StageError, Staged, relative_name, stage_prefix, store_folder};
+pub use stage::{Shard, StageError, Staged, plain_files, relative_name, stage_prefix, store_folder};

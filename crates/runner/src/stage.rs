@@ -137,8 +137,12 @@ pub async fn store_folder(
     Ok(stored)
 }
 
-/// Plain files under a folder with their names relative to it, sorted.
-fn plain_files(folder: &Path) -> Result<Vec<(PathBuf, String)>, StageError> {
+/// Plain files under a folder with their names relative to it, sorted. A folder that is not there has none; links are
+/// passed over.
+///
+/// # Errors
+/// Any error of the file system.
+pub fn plain_files(folder: &Path) -> std::io::Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
     let mut open = vec![(folder.to_path_buf(), String::new())];
     while let Some((folder, inside)) = open.pop() {

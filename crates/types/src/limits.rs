@@ -238,3 +238,6 @@ pub const PUT_OBJECT_BYTES: u64 = 5 << 30;
 pub const ARTIFACT_FILES: usize = 100_000;
 /// See [`ARTIFACT_FILES`].
 pub const ARTIFACT_BYTES: u64 = 64 << 30;
+
+/// Files of checkpoints that one job keeps: each is looked at every second while the job runs.
+pub const CHECKPOINT_FILES: usize = 10_000;

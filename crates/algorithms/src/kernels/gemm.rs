@@ -17,7 +17,7 @@ const K_BLOCK: usize = 128;
 /// One block product; sizes in elements, distances in floats.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
-    /// Rows of A and C; a multiple of 8.
+    /// Rows of A and C; 1, or a multiple of 8.
     pub rows: usize,
     /// Columns of B and C; a multiple of 16.
     pub columns: usize,
@@ -43,7 +43,8 @@ pub(super) struct Block {
 /// The three matrices must be valid for the sizes and distances given, C must not overlap A or B, nobody else may
 /// write any of them meanwhile, and the processor must have `isa`.
 pub(super) unsafe fn multiply(isa: Isa, block: Block) {
-    debug_assert!(block.rows.is_multiple_of(8) && block.columns.is_multiple_of(16));
+    debug_assert!(block.rows == 1 || block.rows.is_multiple_of(8));
+    debug_assert!(block.columns.is_multiple_of(16));
     // SAFETY: passed on from the caller.
     unsafe {
         match isa {
@@ -51,6 +52,7 @@ pub(super) unsafe fn multiply(isa: Isa, block: Block) {
             Isa::Avx512 => avx512(block),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2(block),
+            _ if block.rows == 1 => loops::<Portable, 1, 2, 1>(block),
             _ => loops::<Portable, 4, 1, 1>(block),
         }
     }
@@ -60,14 +62,24 @@ pub(super) unsafe fn multiply(isa: Isa, block: Block) {
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
 unsafe fn avx512(block: Block) {
     // SAFETY: passed on from the caller.
-    unsafe { loops::<Avx512, 8, 2, 1>(block) }
+    unsafe {
+        match block.rows {
+            1 => loops::<Avx512, 1, 8, 1>(block),
+            _ => loops::<Avx512, 8, 2, 1>(block),
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2(block: Block) {
     // SAFETY: passed on from the caller.
-    unsafe { loops::<Avx2, 4, 1, 1>(block) }
+    unsafe {
+        match block.rows {
+            1 => loops::<Avx2, 1, 4, 1>(block),
+            _ => loops::<Avx2, 4, 1, 1>(block),
+        }
+    }
 }
 
 /// Walks the block in tiles of `M` rows by `WIDE` groups of sixteen columns (`NARROW` groups for what is left).
@@ -163,8 +175,8 @@ mod tests {
     fn every_instruction_set_agrees_with_plain_loops_on_all_small_sizes() {
         let value = |i: usize| ((i * 7919 + 13) % 101) as f32 / 50.0 - 1.0;
         for isa in Isa::available() {
-            for rows in [8, 16, 24] {
-                for columns in [16, 32, 48, 64, 80] {
+            for rows in [1, 8, 16, 24] {
+                for columns in [16, 32, 48, 64, 80, 256] {
                     for k in (1..20).chain([127, 128, 129, 300]) {
                         for transposed in [false, true] {
                             let a: Vec<f32> = (0..rows * k).map(value).collect();

@@ -14,6 +14,10 @@ use super::{Buffer, LANES, Matrix, Pool, round_up};
 /// Rows and columns of one piece of a forward product.
 const FORWARD_ROWS: usize = 128;
 const FORWARD_COLUMNS: usize = 64;
+/// Up to so many rows are worked on one by one, which reads the weights once per row but computes no padding rows.
+const SINGLE_ROWS: usize = 2;
+/// Columns of one piece of a single row.
+const SINGLE_COLUMNS: usize = 256;
 /// Batch rows that one strip of `dX` handles at a time.
 const PANEL: usize = 32;
 /// Floats in one strip of `dW`: 64 KiB.
@@ -46,38 +50,74 @@ pub fn forward(
     out: &mut Matrix,
     finish: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
-    assert!(
-        rows <= x.rows() && rows <= out.rows() && x.columns() == w.rows() && out.columns() == w.columns()
-    );
+    product(pool, x, 0, rows, w, out, 0, false, finish);
+}
+
+/// `out[to + r] += x[from + r] w` for r below `rows`. Rows are worked on in groups of 8: up to the next multiple of 8
+/// after `rows`, what stands in `x` is added to `out` as well.
+///
+/// # Panics
+/// When the shapes do not fit together, or `from` or `to` is not a multiple of 8.
+pub fn accumulate_rows(
+    pool: &Pool,
+    x: &Matrix,
+    from: usize,
+    rows: usize,
+    w: &Matrix,
+    out: &mut Matrix,
+    to: usize,
+) {
+    assert!(from.is_multiple_of(8) && to.is_multiple_of(8), "groups of rows begin at multiples of 8");
+    product(pool, x, from, rows, w, out, to, true, |_, _, _| {});
+}
+
+#[allow(clippy::too_many_arguments)]
+fn product(
+    pool: &Pool,
+    x: &Matrix,
+    from: usize,
+    rows: usize,
+    w: &Matrix,
+    out: &mut Matrix,
+    to: usize,
+    accumulate: bool,
+    finish: impl Fn(usize, usize, &mut [f32]) + Sync,
+) {
+    assert!(from + rows <= x.rows() && to + rows <= out.rows());
+    assert!(x.columns() == w.rows() && out.columns() == w.columns());
     let isa = Isa::detect();
     let (inputs, outputs) = (w.rows(), w.columns());
-    let row_pieces = rows.div_ceil(FORWARD_ROWS);
-    let column_pieces = outputs.div_ceil(FORWARD_COLUMNS);
+    let single = rows <= SINGLE_ROWS && !accumulate;
+    let (piece_rows, piece_columns) =
+        if single { (1, SINGLE_COLUMNS) } else { (FORWARD_ROWS, FORWARD_COLUMNS) };
+    let row_pieces = rows.div_ceil(piece_rows);
+    let column_pieces = outputs.div_ceil(piece_columns);
     let (out_row, target) = (out.stride(), Shared(out.data_mut().as_mut_ptr()));
     pool.run(row_pieces * column_pieces, |piece| {
-        let row = (piece % row_pieces) * FORWARD_ROWS;
-        let column = (piece / row_pieces) * FORWARD_COLUMNS;
-        let height = FORWARD_ROWS.min(rows - row);
-        let width = FORWARD_COLUMNS.min(outputs - column);
+        let row = (piece % row_pieces) * piece_rows;
+        let column = (piece / row_pieces) * piece_columns;
+        let height = piece_rows.min(rows - row);
+        let width = piece_columns.min(outputs - column);
         let block = Block {
-            rows: round_up(height, 8),
+            rows: if single { 1 } else { round_up(height, 8) },
             columns: round_up(width, LANES),
             k: inputs,
-            a: x.data()[row * x.stride()..].as_ptr(),
+            a: x.data()[(from + row) * x.stride()..].as_ptr(),
             a_row: x.stride(),
             a_step: 1,
             b: w.data()[column..].as_ptr(),
             b_row: w.stride(),
-            c: target.at(row * out_row + column),
+            c: target.at((to + row) * out_row + column),
             c_row: out_row,
-            accumulate: false,
+            accumulate,
         };
-        // SAFETY: matrices hold whole groups of 8 rows and 16 columns; no two pieces share a row and column of `out`.
+        // SAFETY: matrices hold whole groups of 8 rows and 16 columns, and groups begin at multiples of 8; no two
+        // pieces share a row and column of `out`.
         unsafe { multiply(isa, block) };
         for r in row..row + height {
             // SAFETY: as above; `width` columns lie inside the row.
             finish(r, column, unsafe {
-                std::slice::from_raw_parts_mut(target.at(r * out_row + column), width)
+                std::slice::from_raw_parts_mut(target.at((to + r) * out_row + column), width)
             });
         }
     });
@@ -92,6 +132,14 @@ impl BackwardScratch {
     /// For batches of up to `rows` and layers of up to `outputs`.
     pub fn new(rows: usize, outputs: usize) -> Self {
         Self { panels: Buffer::zeroed(round_up(rows, PANEL) * outputs) }
+    }
+
+    /// Makes room for larger ones; allocates only then.
+    pub fn reserve(&mut self, rows: usize, outputs: usize) {
+        let need = round_up(rows, PANEL) * outputs;
+        if self.panels.len() < need {
+            self.panels = Buffer::zeroed(need);
+        }
     }
 }
 
@@ -299,6 +347,24 @@ mod tests {
 
     fn close(got: f32, want: f32) {
         assert!((got - want).abs() < 1e-3 * want.abs().max(1.0), "{got} {want}");
+    }
+
+    #[test]
+    fn groups_of_rows_are_added_where_they_belong() {
+        let pool = Pool::new(2);
+        let (x, w) = (filled(40, 5, 1), filled(5, 19, 2));
+        for rows in 1..=8 {
+            let mut out = filled(40, 19, 3);
+            let before = out.clone();
+            accumulate_rows(&pool, &x, 16, rows, &w, &mut out, 24);
+            for r in 0..40 {
+                for c in 0..19 {
+                    let sum: f32 = (0..5).map(|i| x.row((r + 40 - 8) % 40)[i] * w.row(i)[c]).sum();
+                    let added = if (24..32).contains(&r) { sum } else { 0.0 };
+                    close(out.row(r)[c], before.row(r)[c] + added);
+                }
+            }
+        }
     }
 
     #[test]

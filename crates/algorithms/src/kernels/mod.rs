@@ -15,6 +15,7 @@ mod isa;
 mod lanes;
 mod linear;
 mod pool;
+mod recurrent;
 mod rows;
 mod transpose;
 
@@ -25,9 +26,10 @@ pub use elementwise::{
     scale, sgd_update, subtract_abs, tanh, tanh_backward,
 };
 pub use isa::Isa;
-pub use linear::{BackwardScratch, Tile, backward, forward};
+pub use linear::{BackwardScratch, Tile, accumulate_rows, backward, forward};
 pub use pool::Pool;
-pub use rows::for_rows_mut;
+pub use recurrent::{latest_maximum, lstm_backward, lstm_forward, spread_maximum};
+pub use rows::{for_rows_mut, for_shifted_rows_mut};
 
 /// Width, in floats, of the widest vector register used; rows of all buffers are padded to a multiple of it.
 pub const LANES: usize = 16;

@@ -16,16 +16,30 @@ pub fn for_rows_mut<const N: usize>(
     rows: &[u32],
     body: impl Fn(usize, usize, [&mut [f32]; N]) + Sync,
 ) {
+    for_shifted_rows_mut(pool, tables.map(|table| (table, 0)), rows, body);
+}
+
+/// As [`for_rows_mut`], where `parts[i]` is the row `shift + row` of a table given as `(table, shift)`.
+///
+/// # Panics
+/// As [`for_rows_mut`].
+pub fn for_shifted_rows_mut<const N: usize>(
+    pool: &Pool,
+    tables: [(&mut Matrix, usize); N],
+    rows: &[u32],
+    body: impl Fn(usize, usize, [&mut [f32]; N]) + Sync,
+) {
     struct Start(*mut f32, usize);
     // SAFETY: pieces touch disjoint rows, because `rows` is strictly increasing (checked below).
     unsafe impl Sync for Start {}
 
     assert!(rows.is_sorted_by(|a, b| a < b), "rows must be strictly increasing");
     let end = rows.last().map_or(0, |&row| row as usize + 1);
-    assert!(tables.iter().all(|t| t.rows() == 0 || end <= t.rows()), "a row lies outside its table");
-    let starts = tables.map(|t| {
-        let stride = if t.rows() == 0 { 0 } else { t.stride() };
-        Start(t.data_mut().as_mut_ptr(), stride)
+    let fits = |(table, shift): &(&mut Matrix, usize)| table.rows() == 0 || end + shift <= table.rows();
+    assert!(tables.iter().all(fits), "a row lies outside its table");
+    let starts = tables.map(|(table, shift)| {
+        let stride = if table.rows() == 0 { 0 } else { table.stride() };
+        Start(table.data_mut().as_mut_ptr().wrapping_add(shift * stride), stride)
     });
     pool.run(rows.len().div_ceil(ROWS_PER_PIECE), |piece| {
         let first = piece * ROWS_PER_PIECE;
@@ -60,6 +74,18 @@ mod tests {
             assert_eq!(a.row(row)[2], at.map_or(0.0, |i| i as f32 + 1.0));
             assert_eq!(b.row(row)[19], at.map_or(0.0, |_| row as f32));
         }
+    }
+
+    #[test]
+    fn tables_can_be_shifted_against_each_other() {
+        let (mut a, mut b) = (Matrix::zeroed(20, 3), Matrix::zeroed(8, 3));
+        for_shifted_rows_mut(&Pool::new(2), [(&mut a, 12), (&mut b, 0)], &[0, 3, 7], |_, row, [a, b]| {
+            a.fill(row as f32 + 1.0);
+            b.fill(row as f32 + 1.0);
+        });
+        let ones = |m: &Matrix| (0..m.rows()).map(|r| m.row(r)[0]).collect::<Vec<_>>();
+        assert_eq!(ones(&a)[12..], ones(&b)[..]);
+        assert!(ones(&a)[..12].iter().all(|&x| x == 0.0) && ones(&b)[7] == 8.0);
     }
 
     #[test]

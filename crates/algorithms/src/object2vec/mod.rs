@@ -1,8 +1,7 @@
 //! Object2Vec: learns vectors of paired objects from their tokens, and a perceptron that scores a pair.
 //!
 //! It keeps the contract of SageMaker's built-in algorithm of this name: hyperparameters, channels, formats, log
-//! lines, metrics, early stopping and inference. Of the encoders, `pooled_embedding` is built; what is not built is
-//! refused by name.
+//! lines, metrics, early stopping and inference. docs/object2vec.md says where it differs and what it adds.
 //!
 //! Promises: a run is repeatable (see `_seed`); failures name what was wrong and where. Never: speaks HTTP, knows what
 //! a job is, or reads outside the folder it is given.
@@ -14,6 +13,7 @@ mod network;
 mod optimizer;
 mod random;
 mod serving;
+mod tensor_file;
 mod training;
 
 pub use serving::{InvokeFailure, InvokeReply, LoadError, Predictor};

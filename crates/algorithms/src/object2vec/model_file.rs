@@ -1,37 +1,16 @@
-//! A trained model as one file.
-//!
-//! Layout, all numbers little-endian:
-//!
-//! ```text
-//! 8 bytes   "SBOBJ2V" and a zero byte
-//! 4 bytes   version, 1
-//! 4 bytes   length of the header
-//! header    JSON: {"hyperparameters": {name: value, ...}, "tensors": [{"name": ..., "shape": [..]}, ...]}
-//! tensors   f32 values, row by row, in the order of the header
-//! 8 bytes   CRC-64/NVME of everything before
-//! ```
-//!
-//! Promises: the file appears under its name complete and on disk, or not at all; a file that was cut or changed is
-//! refused with a message. Never: executes or trusts anything in it; sizes follow from checked hyperparameters.
+//! A trained model as one file: a [`tensor_file`] whose header is
+//! `{"hyperparameters": {name: value, ...}, "tensors": [{"name": ..., "shape": [..]}, ...]}`.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
-use crc_fast::{CrcAlgorithm, Digest};
 use serde::{Deserialize, Serialize};
 
 use super::hyperparameters::Hyperparameters;
-use super::network::{Network, Shape};
-use crate::kernels::Matrix;
+use super::network::{Network, Role, Shape};
+use super::tensor_file::{self, Format};
 
-const MAGIC: &[u8; 8] = b"SBOBJ2V\0";
-const VERSION: u32 = 1;
-/// Longest header: some fifty names with short values.
-const MAX_HEADER: u32 = 1 << 20;
-/// Bytes converted at a time.
-const PIECE: usize = 1 << 16;
+const FORMAT: Format = Format { magic: b"SBOBJ2V\0", version: 1, name: "model" };
 
 #[derive(Serialize, Deserialize)]
 struct Header {
@@ -51,11 +30,25 @@ fn tensors(shape: &Shape) -> Vec<Tensor> {
         .tables()
         .into_iter()
         .enumerate()
-        .map(|(i, rows)| Tensor {
-            name: if shape.tied { "embed_shared_weight".to_owned() } else { format!("embed_{i}_weight") },
-            shape: vec![rows, shape.dim],
+        .map(|(i, (role, rows, columns))| Tensor {
+            name: match role {
+                Role::Embedding if shape.tied => "embed_shared_weight".to_owned(),
+                Role::Embedding => format!("embed_{i}_weight"),
+                Role::History => "history_weight".to_owned(),
+                Role::Bias(side) => format!("bias_{side}_weight"),
+            },
+            shape: vec![rows, columns],
         })
         .collect();
+    for side in 0..2 {
+        for layer in shape.encoder_layers(side) {
+            let name = format!("enc{side}_{}", layer.name);
+            list.push(Tensor { name: format!("{name}_weight"), shape: vec![layer.inputs, layer.outputs] });
+            if layer.bias {
+                list.push(Tensor { name: format!("{name}_bias"), shape: vec![layer.outputs] });
+            }
+        }
+    }
     let sizes = shape.layers();
     for (i, &(inputs, outputs)) in sizes.iter().enumerate() {
         let layer = if i + 1 == sizes.len() { "output_layer".to_owned() } else { format!("mlp_fc{i}") };
@@ -65,76 +58,13 @@ fn tensors(shape: &Shape) -> Vec<Tensor> {
     list
 }
 
-/// Writes the model to `path`: to a temporary name beside it first, flushed to disk, then renamed.
+/// Writes the model to `path`.
 ///
 /// # Errors
 /// What the file system says.
 pub(crate) fn save(path: &Path, network: &Network, hyperparameters: &Hyperparameters) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    fs::create_dir_all(folder)?;
-    let temporary = path.with_extension("partial");
-    let written = write(&temporary, network, hyperparameters).and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // The failure that is reported is the first one; a left-over is overwritten by the next run.
-        let _ = fs::remove_file(&temporary);
-    }
-    written?;
-    File::open(folder)?.sync_all()
-}
-
-fn write(path: &Path, network: &Network, hyperparameters: &Hyperparameters) -> std::io::Result<()> {
     let header = Header { hyperparameters: hyperparameters.values.clone(), tensors: tensors(&network.shape) };
-    let header = serde_json::to_vec(&header)?;
-    let mut out = Summed {
-        file: BufWriter::with_capacity(PIECE, File::create(path)?),
-        sum: Digest::new(CrcAlgorithm::Crc64Nvme),
-        bytes: Vec::with_capacity(PIECE),
-    };
-    out.put(MAGIC)?;
-    out.put(&VERSION.to_le_bytes())?;
-    out.put(&(header.len() as u32).to_le_bytes())?;
-    out.put(&header)?;
-    for table in &network.tables {
-        out.put_matrix(table)?;
-    }
-    for layer in &network.layers {
-        out.put_matrix(&layer.weights)?;
-        out.put_floats(&layer.bias)?;
-    }
-    let sum = out.sum.finalize();
-    out.file.write_all(&sum.to_le_bytes())?;
-    out.file.flush()?;
-    out.file.get_ref().sync_all()
-}
-
-/// A file that keeps the checksum of what is written to it.
-struct Summed {
-    file: BufWriter<File>,
-    sum: Digest,
-    bytes: Vec<u8>,
-}
-
-impl Summed {
-    fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.sum.update(bytes);
-        self.file.write_all(bytes)
-    }
-
-    fn put_floats(&mut self, values: &[f32]) -> std::io::Result<()> {
-        for piece in values.chunks(PIECE / 4) {
-            let mut bytes = std::mem::take(&mut self.bytes);
-            bytes.clear();
-            bytes.extend(piece.iter().flat_map(|value| value.to_le_bytes()));
-            let done = self.put(&bytes);
-            self.bytes = bytes;
-            done?;
-        }
-        Ok(())
-    }
-
-    fn put_matrix(&mut self, matrix: &Matrix) -> std::io::Result<()> {
-        (0..matrix.rows()).try_for_each(|row| self.put_floats(matrix.row(row)))
-    }
+    tensor_file::save(path, &FORMAT, &header, |out| out.network(network))
 }
 
 /// Reads a model.
@@ -143,102 +73,29 @@ impl Summed {
 /// A sentence that says what is wrong with the file.
 pub(crate) fn load(path: &Path) -> Result<(Network, Hyperparameters), String> {
     let shown = path.display();
-    let file = File::open(path).map_err(|e| format!("cannot open the model {shown}: {e}"))?;
-    let size = file.metadata().map_err(|e| format!("cannot open the model {shown}: {e}"))?.len();
-    let mut source = Source { file, sum: Digest::new(CrcAlgorithm::Crc64Nvme), bytes: vec![0; PIECE] };
-    let result = source.model(size);
-    result.map_err(|what| format!("the model {shown} cannot be used: {what}"))
-}
-
-struct Source {
-    file: File,
-    sum: Digest,
-    bytes: Vec<u8>,
-}
-
-impl Source {
-    fn take(&mut self, into: &mut [u8]) -> Result<(), String> {
-        self.file.read_exact(into).map_err(|e| match e.kind() {
-            std::io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
-            _ => e.to_string(),
-        })?;
-        self.sum.update(into);
-        Ok(())
+    let opened = tensor_file::open::<Header>(path, &FORMAT)?;
+    let (header, reader) =
+        opened.ok_or_else(|| format!("cannot open the model {shown}: there is no such file"))?;
+    let unusable = |what: String| format!("the model {shown} cannot be used: {what}");
+    let hyperparameters =
+        Hyperparameters::from_pairs(header.hyperparameters).map_err(|e| unusable(e.message))?;
+    // What histories say is part of the table of the first side by now.
+    let shape = Shape { history: false, ..Shape::new(&hyperparameters) };
+    if header.tensors != tensors(&shape) {
+        return Err(unusable("its tensors do not fit its hyperparameters".to_owned()));
     }
-
-    fn take_number(&mut self) -> Result<u32, String> {
-        let mut bytes = [0; 4];
-        self.take(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn take_floats(&mut self, into: &mut [f32]) -> Result<(), String> {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        let done = into.chunks_mut(PIECE / 4).try_for_each(|piece| {
-            let raw = &mut bytes[..piece.len() * 4];
-            self.take(raw)?;
-            for (value, raw) in piece.iter_mut().zip(raw.as_chunks::<4>().0) {
-                *value = f32::from_le_bytes(*raw);
-            }
-            Ok(())
-        });
-        self.bytes = bytes;
-        done
-    }
-
-    fn take_matrix(&mut self, into: &mut Matrix) -> Result<(), String> {
-        (0..into.rows()).try_for_each(|row| self.take_floats(into.row_mut(row)))
-    }
-
-    fn model(&mut self, size: u64) -> Result<(Network, Hyperparameters), String> {
-        let mut magic = [0; 8];
-        self.take(&mut magic)?;
-        if magic != *MAGIC {
-            return Err("it is not an object2vec model of sagebrush".to_owned());
-        }
-        let version = self.take_number()?;
-        if version != VERSION {
-            return Err(format!(
-                "it has version {version}; this version of sagebrush reads version {VERSION}"
-            ));
-        }
-        let length = self.take_number()?;
-        if length > MAX_HEADER {
-            return Err("its header is damaged".to_owned());
-        }
-        let mut header = vec![0; length as usize];
-        self.take(&mut header)?;
-        let header: Header =
-            serde_json::from_slice(&header).map_err(|e| format!("its header is damaged: {e}"))?;
-        let hyperparameters = Hyperparameters::from_pairs(header.hyperparameters).map_err(|e| e.message)?;
-        let shape = Shape::new(&hyperparameters);
-        if header.tensors != tensors(&shape) {
-            return Err("its tensors do not fit its hyperparameters".to_owned());
-        }
-        let want = 24 + u64::from(length) + 4 * shape.parameters() as u64;
-        if size != want {
-            return Err(format!("it has {size} bytes instead of {want}; the file is cut or damaged"));
-        }
+    let network = reader.tensors(shape.parameters(), |from| {
         let mut network = Network::zeroed(shape);
-        for table in &mut network.tables {
-            self.take_matrix(table)?;
-        }
-        for layer in &mut network.layers {
-            self.take_matrix(&mut layer.weights)?;
-            self.take_floats(&mut layer.bias)?;
-        }
-        let computed = self.sum.finalize();
-        let mut stored = [0; 8];
-        self.take(&mut stored)?;
-        if u64::from_le_bytes(stored) != computed {
-            return Err("its checksum is wrong; the file is damaged".to_owned());
-        }
-        Ok((network, hyperparameters))
-    }
+        from.network(&mut network)?;
+        Ok(network)
+    })?;
+    Ok((network, hyperparameters))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn model() -> (Network, Hyperparameters) {

@@ -23,6 +23,7 @@ pub const REQUEST_MEMBERS: &[&str] = &[
     "RoleArn",
     "InputDataConfig",
     "OutputDataConfig",
+    "CheckpointConfig",
     "ResourceConfig",
     "StoppingCondition",
     "Environment",
@@ -44,6 +45,7 @@ pub struct CreateTrainingJob {
     #[serde(default)]
     pub input_data_config: Vec<Channel>,
     output_data_config: OutputDataConfig,
+    checkpoint_config: Option<CheckpointConfig>,
     resource_config: Option<ResourceConfig>,
     stopping_condition: Option<StoppingCondition>,
     /// Environment variables of the program.
@@ -122,6 +124,14 @@ struct OutputDataConfig {
     compression_type: Option<String>,
 }
 
+/// Where the state of an unfinished training lies.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct CheckpointConfig {
+    s3_uri: String,
+    local_path: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct ResourceConfig {
@@ -191,8 +201,17 @@ struct DebugHookConfig {
     collection_configurations: Vec<Value>,
 }
 
+/// Where a program finds and leaves its checkpoints; AWS's default.
+const CHECKPOINTS: &str = "/opt/ml/checkpoints";
 /// AWS's default time limit of a training job: one day.
 const DEFAULT_MAX_RUNTIME: u64 = 86_400;
+
+impl CreateTrainingJob {
+    /// Where the job's checkpoints are kept in S3, if it keeps any.
+    pub(super) fn checkpoints(&self) -> Option<&str> {
+        self.checkpoint_config.as_ref().map(|config| config.s3_uri.as_str())
+    }
+}
 
 impl ControlPlane {
     /// CreateTrainingJob.
@@ -296,6 +315,15 @@ fn check(request: &CreateTrainingJob) -> Outcome<()> {
         "OutputDataConfig.CompressionType",
         "only GZIP is supported.",
     )?;
+    if let Some(checkpoints) = &request.checkpoint_config {
+        s3_uri("CheckpointConfig.S3Uri", &checkpoints.s3_uri)?;
+        let local = checkpoints.local_path.as_deref().unwrap_or(CHECKPOINTS);
+        refuse_if(
+            local.trim_end_matches('/') != CHECKPOINTS,
+            "CheckpointConfig.LocalPath",
+            "built-in algorithms keep their checkpoints in /opt/ml/checkpoints; leave the member out.",
+        )?;
+    }
     if let Some(resources) = &request.resource_config {
         refuse_if(
             resources.instance_count != 1,

@@ -15,6 +15,7 @@ use crate::built_in::Task;
 use crate::document::{pick, seconds};
 use crate::workflow::MetricReader;
 use crate::workflow::job::{End, Ending, HOST, Job, Moment, stage_input, status};
+use crate::workflow::mirror::{self, Mirror};
 use crate::{ControlPlane, request};
 
 impl Job for CreateTrainingJob {
@@ -52,7 +53,14 @@ impl Job for CreateTrainingJob {
                 return Ok(staged);
             }
         }
-        Ok(None)
+        match self.checkpoints() {
+            Some(uri) => mirror::restore(plane, uri, &layout.checkpoints()).await,
+            None => Ok(None),
+        }
+    }
+
+    fn mirror(&self, layout: &Layout) -> Outcome<Option<Mirror>> {
+        self.checkpoints().map(|uri| Mirror::new(&layout.checkpoints(), uri)).transpose()
     }
 
     fn program(

@@ -11,6 +11,7 @@ use sagebrush_types::{Failure, FailureKind, JobStatus, Outcome, s3_uri};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
+use super::mirror::Mirror;
 use super::{Ended, Follow, MetricReader, Signal, follow, told_to_end};
 use crate::{ControlPlane, failure, not_found, reconcile};
 
@@ -119,6 +120,11 @@ pub trait Job: Sized + Send + Sync + 'static {
         record: &Record,
         layout: &Layout,
     ) -> impl Future<Output = Outcome<Option<Ending>>> + Send;
+
+    /// A folder that is copied to S3 while the program runs.
+    fn mirror(&self, _layout: &Layout) -> Outcome<Option<Mirror>> {
+        Ok(None)
+    }
 
     /// What to run, and the metrics to read off its lines.
     fn program(
@@ -339,6 +345,7 @@ async fn run_program<J: Job>(
     signal: &mut watch::Receiver<Signal>,
 ) -> Outcome<Ended> {
     let key = &record.key;
+    let mut mirror = job.mirror(layout)?;
     let (program, reader) = job.program(plane, record, layout)?;
     *metrics = reader;
     let run = ProcessRun::start(&program).map_err(Failure::internal)?;
@@ -352,7 +359,13 @@ async fn run_program<J: Job>(
         metrics: (J::LOG_GROUP, J::DIMENSION, &key.name),
         limit: Duration::from_secs(limit.min(NO_LIMIT)),
     };
-    follow(plane, run, &what, metrics, signal).await
+    let Some(mirror) = &mut mirror else { return follow(plane, run, &what, metrics, signal).await };
+    let ended = tokio::select! {
+        ended = follow(plane, run, &what, metrics, signal) => ended?,
+        never = mirror.watch(plane) => match never {},
+    };
+    mirror.pass(plane).await?;
+    Ok(ended)
 }
 
 /// Lays out one input; an ending when the user's data cannot be.

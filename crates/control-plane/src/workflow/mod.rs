@@ -7,6 +7,7 @@
 mod follow;
 pub mod job;
 mod metric_reader;
+pub mod mirror;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -1,7 +1,8 @@
 //! The hyperparameters the quickstart trains with, in one table, and how a user changes them.
 //!
 //! The chapter's own settings overfit: they lose to a predictor of two numbers per rating, user bias plus book bias.
-//! The default recipe is the same algorithm with AWS's own regularising hyperparameters, chosen on validation data only.
+//! The default recipe is the same algorithm with AWS's own regularising hyperparameters and two of sagebrush's options
+//! (docs/object2vec.md), chosen on validation data only.
 
 use anyhow::{Context, bail};
 
@@ -30,7 +31,14 @@ const REGULARISED: &[(&str, &str)] = &[
     ("mini_batch_size", "32"),
     ("early_stopping_patience", "5"),
     ("early_stopping_tolerance", "0.00001"),
+    ("_weight_average_epochs", "3"),
 ];
+
+/// What a user rated so far, as part of the user's vector: worth its time while there are few records.
+const HISTORY: [(&str, &str); 2] = [("_history", "ratings"), ("_history_dropout", "0.5")];
+/// Up to so many records take part in histories: each epoch takes ten times as long with them, and what they add is
+/// measured on 32,113 records.
+const HISTORY_RECORDS: u64 = 200_000;
 
 /// Weight decay times training records. Weight decay acts on a row of the tables in every batch, the data only in the
 /// batches that hold it: over an epoch a row is pulled to zero in proportion to the number of batches, while its
@@ -42,12 +50,16 @@ const RECORDS_READ: u64 = 35_000_000;
 const EPOCHS: (u64, u64) = (25, 100);
 
 /// The regularised recipe's values that depend on the number of training records.
-fn scaled(records: u64) -> [(&'static str, String); 2] {
+fn scaled(records: u64) -> Vec<(&'static str, String)> {
     let records = records.max(1);
     // Six decimals are two digits and more up to two million records.
     let decay = (DECAY_RECORDS / records as f64 * 1e6).ceil() / 1e6;
     let epochs = (RECORDS_READ / records).clamp(EPOCHS.0, EPOCHS.1);
-    [("weight_decay", decay.min(1.0).to_string()), ("epochs", epochs.to_string())]
+    let mut values = vec![("weight_decay", decay.min(1.0).to_string()), ("epochs", epochs.to_string())];
+    if records <= HISTORY_RECORDS {
+        values.extend(HISTORY.map(|(name, value)| (name, value.to_owned())));
+    }
+    values
 }
 
 /// The chapter's settings, as its training job logged them.
@@ -98,7 +110,7 @@ impl Recipe {
         let sizes =
             [("enc0_vocab_size", users.max(2).to_string()), ("enc1_vocab_size", books.max(2).to_string())];
         let (table, scaled) = match self {
-            Self::Regularised => (REGULARISED, scaled(records).to_vec()),
+            Self::Regularised => (REGULARISED, scaled(records)),
             Self::Chapter => (CHAPTER, Vec::new()),
         };
         let fixed = |table: &[(&str, &str)]| -> Hyperparameters {
@@ -169,6 +181,9 @@ mod tests {
         assert_eq!(scaled(841_039), pair("0.000024", "41"));
         assert_eq!(scaled(100_000_000), pair("0.000001", "25"));
         assert_eq!(scaled(0), pair("1", "100"));
+        let history =
+            |records| value(&Recipe::Regularised.hyperparameters(9, 9, records, &[]), "_history").is_some();
+        assert!(history(32_113) && !history(841_039));
     }
 
     #[test]

@@ -169,6 +169,8 @@ mod tests {
             max_seq_len,
             vocab_size,
             token_embedding_dim: 300,
+            layers: 1,
+            cnn_filter_width: 3,
             pretrained: None,
         };
         [side(10, 2), side(5, 1)]

@@ -64,9 +64,15 @@ impl Dataset {
         self.labels.len()
     }
 
+    /// Mean of all labels.
+    pub(crate) fn mean_label(&self) -> f32 {
+        let sum: f64 = self.labels.iter().map(|&label| f64::from(label)).sum();
+        (sum / self.len().max(1) as f64) as f32
+    }
+
     /// These samples, as the network takes them.
     pub(crate) fn batch<'a>(&'a self, pairs: &'a [Pair]) -> Batch<'a> {
-        Batch { sides: self.sides.each_ref(), pairs }
+        Batch { sides: self.sides.each_ref(), pairs, past: None }
     }
 
     /// The label of a sample: that of its record, and 0 for a pair that was made up.

@@ -1,9 +1,11 @@
 //! Reading and checking `hyperparameters.json`.
 //!
 //! Promises: every name is known, every value has its type and lies in its range, and everything that is valid but
-//! that this version cannot do is refused by name, never ignored. All values arrive as JSON strings; bare numbers and
-//! booleans are taken as well. `_seed` is sagebrush's own: all random choices of a run follow from it (default 0).
+//! does not go together is refused by name, never ignored. All values arrive as JSON strings; bare numbers and booleans
+//! are taken as well. Names of sagebrush's own options begin with an underscore, as those of SageMaker's internal ones do;
+//! their defaults change nothing.
 
+mod own;
 mod table;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::TrainFailure;
+pub(crate) use own::{History, Own};
 use table::{Kind, SPECS};
 
 /// How a token list becomes a vector.
@@ -76,7 +79,18 @@ pub(crate) struct EncoderConfig {
     pub max_seq_len: usize,
     pub vocab_size: usize,
     pub token_embedding_dim: usize,
+    /// Layers of `hcnn` (by default 4) or `bilstm` (by default 1).
+    pub layers: usize,
+    /// Tokens that one convolution of `hcnn` sees.
+    pub cnn_filter_width: usize,
     pub pretrained: Option<Pretrained>,
+}
+
+impl EncoderConfig {
+    /// Width of a token's embedding: pooled embeddings are encodings already.
+    pub(crate) fn width(&self, enc_dim: usize) -> usize {
+        if self.network == EncoderNetwork::PooledEmbedding { enc_dim } else { self.token_embedding_dim }
+    }
 }
 
 /// Files of the auxiliary channel that embeddings start from.
@@ -93,6 +107,8 @@ pub(crate) struct Pretrained {
 pub(crate) struct Hyperparameters {
     pub encoders: [EncoderConfig; 2],
     pub enc_dim: usize,
+    /// Tokens per bucket of lengths; 0 for a single bucket.
+    pub bucket_width: usize,
     pub comparators: Vec<Comparator>,
     pub dropout: f32,
     pub early_stopping_patience: usize,
@@ -111,6 +127,8 @@ pub(crate) struct Hyperparameters {
     pub row_sparse: bool,
     pub weight_decay: f64,
     pub seed: u64,
+    /// What goes beyond SageMaker's algorithm.
+    pub own: Own,
     /// Every name with its value in force, as strings.
     pub values: BTreeMap<String, String>,
 }
@@ -155,7 +173,6 @@ impl Hyperparameters {
             check(name, value.trim(), spec.kind)?;
         }
         let values = Values(effective(given)?);
-        values.refuse_unbuilt()?;
         values.build()
     }
 
@@ -205,16 +222,23 @@ fn check(name: &str, value: &str, kind: Kind) -> Result<(), TrainFailure> {
         Ok(_) => refuse(format!("is out of range [{low}, {high}]")),
         Err(_) => refuse("is not an integer".to_owned()),
     };
+    let float = |low: f64, high: f64| match value.parse::<f64>() {
+        Ok(number) if (low..=high).contains(&number) => Ok(()),
+        Ok(number) if number.is_nan() => refuse("is not a number".to_owned()),
+        Ok(_) => refuse(format!("is out of range [{low}, {high}]")),
+        Err(_) => refuse("is not a number".to_owned()),
+    };
     match kind {
         Kind::Int(low, high) => int(low, high),
         Kind::AutoInt(..) if value == "auto" => Ok(()),
         Kind::AutoInt(low, high) => int(low, high),
-        Kind::Float(low, high) => match value.parse::<f64>() {
-            Ok(number) if (low..=high).contains(&number) => Ok(()),
-            Ok(number) if number.is_nan() => refuse("is not a number".to_owned()),
-            Ok(_) => refuse(format!("is out of range [{low}, {high}]")),
-            Err(_) => refuse("is not a number".to_owned()),
-        },
+        Kind::Float(low, high) => float(low, high),
+        Kind::AutoFloat(..) if value == "auto" => Ok(()),
+        Kind::AutoFloat(low, high) => float(low, high),
+        Kind::Range if value.is_empty() || own::parse_range(value).is_some() => Ok(()),
+        Kind::Range => {
+            refuse("is not two numbers separated by a comma, the lower first, such as 1,5".to_owned())
+        }
         Kind::Bool if parse_bool(value).is_some() => Ok(()),
         Kind::Bool => refuse("is not one of [true, false]".to_owned()),
         Kind::Choice(words) if words.contains(&value) => Ok(()),
@@ -274,31 +298,18 @@ impl Values {
             .map_err(|_| TrainFailure::client(format!("Hyperparameter '{name}': {value} cannot be read")))
     }
 
-    /// Valid in AWS, not built here yet.
-    fn refuse_unbuilt(&self) -> Result<(), TrainFailure> {
-        let refuse = |name: &str, instead: &str| {
-            let value = self.text(name);
-            Err(TrainFailure::client(format!(
-                "Hyperparameter '{name}': {value} is valid in SageMaker but not supported by this version of \
-                 sagebrush. {instead}"
-            )))
-        };
-        for name in ["enc0_network", "enc1_network"] {
-            if self.text(name) != "pooled_embedding" {
-                return refuse(name, "Use pooled_embedding");
-            }
-        }
-        Ok(())
-    }
-
     fn encoder(&self, side: &str) -> Result<EncoderConfig, TrainFailure> {
         let name = |what: &str| format!("{side}_{what}");
+        let (network, automatic) = match self.text(&name("network")) {
+            "hcnn" => (EncoderNetwork::Hcnn, 4),
+            "bilstm" => (EncoderNetwork::BiLstm, 1),
+            _ => (EncoderNetwork::PooledEmbedding, 1),
+        };
+        let layers = name("layers");
         Ok(EncoderConfig {
-            network: match self.text(&name("network")) {
-                "hcnn" => EncoderNetwork::Hcnn,
-                "bilstm" => EncoderNetwork::BiLstm,
-                _ => EncoderNetwork::PooledEmbedding,
-            },
+            network,
+            layers: if self.text(&layers) == "auto" { automatic } else { self.number(&layers)? },
+            cnn_filter_width: self.number(&name("cnn_filter_width"))?,
             max_seq_len: self.number(&name("max_seq_len"))?,
             vocab_size: self.number(&name("vocab_size"))?,
             token_embedding_dim: self.number(&name("token_embedding_dim"))?,
@@ -324,12 +335,22 @@ impl Values {
 
     fn build(self) -> Result<Hyperparameters, TrainFailure> {
         let encoders = [self.encoder("enc0")?, self.encoder("enc1")?];
+        let enc_dim = self.number("enc_dim")?;
         let tied = self.flag("tied_token_embedding_weight");
         if tied && encoders[0].vocab_size != encoders[1].vocab_size {
             return Err(TrainFailure::client(format!(
                 "Hyperparameter 'tied_token_embedding_weight': true needs equal vocabularies, but enc0_vocab_size is \
                  {} and enc1_vocab_size is {}",
                 encoders[0].vocab_size, encoders[1].vocab_size
+            )));
+        }
+        let widths = encoders.each_ref().map(|encoder| encoder.width(enc_dim));
+        if tied && widths[0] != widths[1] {
+            return Err(TrainFailure::client(format!(
+                "Hyperparameter 'tied_token_embedding_weight': true needs token embeddings of equal width, but those of \
+                 enc0 have {} numbers and those of enc1 {} (pooled_embedding: enc_dim; hcnn and bilstm: \
+                 token_embedding_dim)",
+                widths[0], widths[1]
             )));
         }
         let optimizer = match self.text("optimizer") {
@@ -348,8 +369,8 @@ impl Values {
             )));
         }
         Ok(Hyperparameters {
-            encoders,
-            enc_dim: self.number("enc_dim")?,
+            enc_dim,
+            bucket_width: self.number("bucket_width")?,
             comparators: parse_comparators(self.text("comparator_list")).unwrap_or_default(),
             dropout: self.number("dropout")?,
             early_stopping_patience: self.number("early_stopping_patience")?,
@@ -375,6 +396,8 @@ impl Values {
             row_sparse,
             weight_decay: self.number("weight_decay")?,
             seed: self.number("_seed")?,
+            own: self.own(&encoders)?,
+            encoders,
             values: self.0,
         })
     }

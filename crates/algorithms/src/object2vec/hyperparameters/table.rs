@@ -15,6 +15,10 @@ pub(super) enum Kind {
     FileName,
     /// `auto` or a whole number within bounds.
     AutoInt(i64, i64),
+    /// `auto` or a number within bounds.
+    AutoFloat(f64, f64),
+    /// Two numbers separated by a comma, the lower first; may be empty.
+    Range,
     /// An ordered, non-empty choice of comparators, separated by commas.
     Comparators,
     /// Accepted and not used.
@@ -83,8 +87,17 @@ pub(super) const SPECS: &[Spec] = &[
     spec("_num_gpus", Kind::Ignored, "auto"),
     spec("_num_kv_servers", Kind::Ignored, "auto"),
     spec("_tuning_objective_metric", Kind::Ignored, ""),
-    // sagebrush's own
+    // sagebrush's own: docs/object2vec.md says what they do
     spec("_seed", Kind::Int(0, i64::MAX), "0"),
+    spec("_bias_terms", Kind::Bool, "false"),
+    spec("_embedding_decay", Kind::Float(0.0, 10.0), "0"),
+    spec("_embedding_dropout", Kind::AutoFloat(0.0, 1.0), "auto"),
+    spec("_history", Kind::Choice(&["none", "implicit", "ratings"]), "none"),
+    spec("_history_table", Kind::Choice(&["own", "shared"]), "own"),
+    spec("_history_dropout", Kind::Float(0.0, 1.0), "0"),
+    spec("_learning_rate_schedule", Kind::Choice(&["constant", "linear", "cosine"]), "constant"),
+    spec("_output_range", Kind::Range, ""),
+    spec("_weight_average_epochs", Kind::Float(0.0, 100.0), "0"),
 ];
 
 pub(super) fn find(name: &str) -> Option<&'static Spec> {

@@ -66,20 +66,21 @@ fn values_out_of_range_are_named() {
 }
 
 #[test]
-fn what_is_valid_but_not_built_is_refused_by_name() {
-    for (name, value) in [("enc0_network", "hcnn"), ("enc1_network", "hcnn"), ("enc0_network", "bilstm")] {
-        let mut extra = vec![(name, value)];
-        if name == "enc1_network" {
-            extra.extend([("enc1_vocab_size", "9"), ("enc1_max_seq_len", "1")]);
-        }
-        let message = refused(&extra);
-        assert!(
-            message.starts_with(&format!(
-                "ClientError: Hyperparameter '{name}': {value} is valid in SageMaker but not"
-            )),
-            "{message}"
-        );
-    }
+fn encoders_that_read_in_order_have_their_own_defaults() {
+    let h = Hyperparameters::from_pairs(pairs(&[("enc0_network", "hcnn")])).unwrap();
+    assert_eq!(h.encoders[0], h.encoders[1]);
+    let first = &h.encoders[0];
+    assert_eq!((first.network, first.layers, first.cnn_filter_width), (EncoderNetwork::Hcnn, 4, 3));
+    assert_eq!((first.width(h.enc_dim), first.token_embedding_dim), (300, 300));
+    let extra = [
+        ("enc1_network", "bilstm"),
+        ("enc1_max_seq_len", "5"),
+        ("enc1_vocab_size", "12347"),
+        ("tied_token_embedding_weight", "true"),
+    ];
+    assert!(refused(&extra).contains("those of enc0 have 4096 numbers and those of enc1 300"));
+    let h = Hyperparameters::from_pairs(pairs(&extra[..3])).unwrap();
+    assert_eq!((h.encoders[1].network, h.encoders[1].layers), (EncoderNetwork::BiLstm, 1));
 }
 
 #[test]
@@ -126,8 +127,30 @@ fn pretrained_embeddings_need_a_vocabulary() {
 #[test]
 fn combinations_that_cannot_work_are_refused() {
     assert!(refused(&[("tied_token_embedding_weight", "true"), ("enc1_vocab_size", "9")]).contains("12347"));
+    for (name, value) in [("_bias_terms", "true"), ("_output_range", "1,5"), ("_history", "implicit")] {
+        assert_eq!(
+            refused(&[(name, value), ("output_layer", "softmax")]),
+            format!("ClientError: Hyperparameter '{name}': {value} needs output_layer mean_squared_error")
+        );
+    }
+    assert!(refused(&[("_history", "ratings"), ("enc0_max_seq_len", "2")]).contains("max_seq_len 1 on both"));
+    assert!(refused(&[("_output_range", "5,1")]).contains("two numbers separated by a comma"));
     assert!(
         refused(&[("token_embedding_storage_type", "row_sparse"), ("optimizer", "rmsprop")])
             .contains("row_sparse")
     );
+}
+
+#[test]
+fn every_option_of_our_own_stands_on_the_page_with_its_default() {
+    let page = include_str!("../../../../../docs/object2vec.md");
+    let amazons = ["_kvstore", "_num_gpus", "_num_kv_servers", "_tuning_objective_metric"];
+    let own: Vec<_> =
+        SPECS.iter().filter(|s| s.name.starts_with('_') && !amazons.contains(&s.name)).collect();
+    assert_eq!(own.len(), 10);
+    for spec in own {
+        let default = spec.default.filter(|default| !default.is_empty()).unwrap_or("none");
+        let row = format!("| `{}` | {default} |", spec.name);
+        assert!(page.contains(&row), "docs/object2vec.md has no row {row}");
+    }
 }

@@ -11,8 +11,9 @@
 
 use std::cell::RefCell;
 
-use super::forward::{Batch, Dropout, compare_backward};
-use super::workspace::{Gradients, Workspace};
+use super::encoder::{Descent, EncoderLayer};
+use super::forward::{Batch, Dropout, Dropouts, compare_backward};
+use super::workspace::{Gradients, SOURCES, Touched, Workspace};
 use super::{Network, Shape};
 use crate::kernels::{self, Matrix, Pool, for_rows_mut};
 use crate::object2vec::hyperparameters::Activation;
@@ -31,7 +32,10 @@ pub(crate) struct States {
     untouched: Untouched,
     /// Steps taken.
     step: u32,
+    /// What the rows of a batch keep of themselves in a step, apart from the gradient.
+    kept: f32,
     tables: Vec<TableState>,
+    encoders: [Vec<LayerState>; 2],
     layers: Vec<LayerState>,
 }
 
@@ -45,9 +49,10 @@ struct TableState {
     all: Vec<u32>,
 }
 
-struct LayerState {
-    weights: [Matrix; STATES],
-    bias: [Vec<f32>; STATES],
+/// State of one dense layer.
+pub(crate) struct LayerState {
+    pub weights: [Matrix; STATES],
+    pub bias: [Vec<f32>; STATES],
 }
 
 thread_local! {
@@ -67,23 +72,106 @@ impl States {
         let matrices = |rows: usize, columns: usize| -> [Matrix; STATES] {
             std::array::from_fn(|i| Matrix::zeroed(if i < used { rows } else { 0 }, columns))
         };
-        let tables = shape.tables().into_iter().map(|rows| TableState {
+        let tables = shape.tables().into_iter().map(|(_, rows, columns)| TableState {
             frozen: false,
-            states: matrices(rows, shape.dim),
+            states: matrices(rows, columns),
             last: vec![0; rows],
             all: (0..rows as u32).collect(),
         });
-        let layers = shape.layers().into_iter().map(|(inputs, outputs)| LayerState {
+        let layer = |inputs: usize, outputs: usize, bias: bool| LayerState {
             weights: matrices(inputs, outputs),
-            bias: std::array::from_fn(|i| vec![0.0; if i < used { outputs } else { 0 }]),
+            bias: std::array::from_fn(|i| vec![0.0; if i < used && bias { outputs } else { 0 }]),
+        };
+        let encoders = std::array::from_fn(|side| {
+            let layers = shape.encoder_layers(side).into_iter();
+            layers.map(|EncoderLayer { inputs, outputs, bias, .. }| layer(inputs, outputs, bias)).collect()
         });
-        Self { optimizer, untouched, step: 0, tables: tables.collect(), layers: layers.collect() }
+        let layers = shape.layers().into_iter().map(|(inputs, outputs)| layer(inputs, outputs, true));
+        Self {
+            optimizer,
+            untouched,
+            step: 0,
+            kept: 1.0,
+            tables: tables.collect(),
+            encoders,
+            layers: layers.collect(),
+        }
+    }
+
+    /// Steps taken.
+    pub(crate) fn steps(&self) -> u32 {
+        self.step
+    }
+
+    /// Number of numbers that [`States::visit`] gives.
+    pub(crate) fn numbers(&self) -> usize {
+        let mut count = 0;
+        let counted = self.visit(|values| {
+            count += values.len();
+            Ok(())
+        });
+        counted.map_or(0, |()| count)
+    }
+
+    /// Gives all numbers of the state, in a fixed order; [`States::settle`] must have been called since the last step.
+    ///
+    /// # Errors
+    /// The first that `take` answers with.
+    pub(crate) fn visit(&self, mut take: impl FnMut(&[f32]) -> std::io::Result<()>) -> std::io::Result<()> {
+        let mut rows = |matrix: &Matrix| (0..matrix.rows()).try_for_each(|row| take(matrix.row(row)));
+        for matrix in self.tables.iter().flat_map(|table| &table.states) {
+            rows(matrix)?;
+        }
+        for layer in self.encoders.iter().flatten().chain(&self.layers) {
+            layer.weights.iter().try_for_each(&mut rows)?;
+        }
+        let layers = self.encoders.iter().flatten().chain(&self.layers);
+        layers.flat_map(|layer| &layer.bias).try_for_each(|bias| take(bias))
+    }
+
+    /// Takes over a state after `steps` steps; `fill` gives its numbers in the order of [`States::visit`].
+    ///
+    /// # Errors
+    /// The first that `fill` answers with.
+    pub(crate) fn restore(
+        &mut self,
+        steps: u32,
+        mut fill: impl FnMut(&mut [f32]) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut rows = |matrix: &mut Matrix| (0..matrix.rows()).try_for_each(|row| fill(matrix.row_mut(row)));
+        for matrix in self.tables.iter_mut().flat_map(|table| &mut table.states) {
+            rows(matrix)?;
+        }
+        for layer in self.encoders.iter_mut().flatten().chain(&mut self.layers) {
+            layer.weights.iter_mut().try_for_each(&mut rows)?;
+        }
+        let layers = self.encoders.iter_mut().flatten().chain(&mut self.layers);
+        layers.flat_map(|layer| &mut layer.bias).try_for_each(|bias| fill(bias))?;
+        self.step = steps;
+        self.tables.iter_mut().for_each(|table| table.last.fill(steps));
+        if let Untouched::CatchUp(skips) = &mut self.untouched {
+            skips.extend_to(steps);
+        }
+        Ok(())
     }
 
     /// From now on the tables marked here stay as they are.
     pub(crate) fn freeze(&mut self, tables: &[bool]) {
         for (state, &frozen) in self.tables.iter_mut().zip(tables) {
             state.frozen = frozen;
+        }
+    }
+
+    /// Learning rate and decay of the rows of a batch from now on. [`States::settle`] must have been called since the last
+    /// step.
+    pub(crate) fn set_rates(&mut self, learning_rate: f64, embedding_decay: f64) {
+        self.kept = (1.0 - learning_rate * embedding_decay).max(0.0) as f32;
+        if self.optimizer.learning_rate != learning_rate {
+            self.optimizer.learning_rate = learning_rate;
+            if let Untouched::CatchUp(skips) = &mut self.untouched {
+                skips.set_learning_rate(learning_rate);
+                skips.extend_to(self.step);
+            }
         }
     }
 
@@ -119,8 +207,12 @@ impl States {
         let Some(gradients) = &mut space.gradients else {
             return;
         };
+        for (side, sequence) in space.sequences.iter_mut().enumerate() {
+            // The forward pass will arrange the batch in the same way.
+            let _ = sequence.as_mut().map(|sequence| sequence.layout.arrange(side, batch));
+        }
         for (index, touched) in gradients.touched.iter_mut().enumerate() {
-            touched.collect(&network.shape, index, batch);
+            touched.collect(&network.shape, index, batch, &space.sequences);
             let Untouched::CatchUp(skips) = &self.untouched else {
                 continue;
             };
@@ -144,9 +236,9 @@ impl States {
         network: &mut Network,
         space: &mut Workspace,
         batch: Batch<'_>,
-        dropout: Option<Dropout>,
+        dropouts: Dropouts,
     ) {
-        let Workspace { encoded, inputs, all, gradients: Some(gradients), .. } = space else {
+        let Workspace { encoded, sequences, inputs, all, gradients: Some(gradients), .. } = space else {
             return;
         };
         self.step = self.next_step();
@@ -155,10 +247,27 @@ impl States {
         }
         let rule = self.optimizer.rule(self.step);
         let rows = &all[..batch.len()];
-        self.layers_backward(pool, network, inputs, gradients, rows, dropout, rule);
-        encoders_backward(pool, network, encoded, gradients, rows, dropout);
+        self.layers_backward(pool, network, inputs, gradients, rows, dropouts.layers, rule);
+        encoders_backward(pool, network, encoded, gradients, rows, dropouts.encodings);
+        for (side, sequence) in sequences.iter_mut().enumerate() {
+            let Some(sequence) = sequence else { continue };
+            let mut descent = Descent {
+                pool,
+                layers: &mut network.encoders[side],
+                states: &mut self.encoders[side],
+                scratch: &mut gradients.scratch,
+                bias: &mut gradients.bias,
+                rule,
+            };
+            sequence.backward(&mut descent, &gradients.encoded[side]);
+        }
+        let source = |side: usize| match &sequences[side] {
+            Some(sequence) => &sequence.token_gradients,
+            None => &gradients.encoded[side],
+        };
+        let sources = [source(0), source(1), &gradients.output];
         for table in 0..network.tables.len() {
-            self.update_table(pool, network, table, batch, gradients, rule);
+            self.update_table(pool, network, table, &gradients.touched[table], sources, rule);
         }
     }
 
@@ -194,8 +303,9 @@ impl States {
                 None => &gradients.output,
             };
             let state = &mut self.layers[index];
-            let bias = &mut gradients.bias[..layer.bias.len()];
-            bias.fill(0.0);
+            let bias = &mut gradients.bias;
+            bias.clear();
+            bias.resize(layer.bias.len(), 0.0);
             rows.iter().for_each(|&row| kernels::add(bias, dy.row(row as usize)));
             let [first, second] = &mut state.bias;
             rule.without_decay().apply(&mut layer.bias, [first, second], bias);
@@ -224,8 +334,8 @@ impl States {
         pool: &Pool,
         network: &mut Network,
         index: usize,
-        batch: Batch<'_>,
-        gradients: &Gradients,
+        touched: &Touched,
+        sources: [&Matrix; SOURCES],
         rule: Rule,
     ) {
         let TableState { frozen: false, states: [first, second], last, all } = &mut self.tables[index] else {
@@ -233,16 +343,19 @@ impl States {
         };
         let table = &mut network.tables[index];
         let dim = table.columns();
-        let touched = &gradients.touched[index];
         let everyone = matches!(self.untouched, Untouched::TakePart);
         let rows = if everyone { &*all } else { &touched.rows };
+        let kept = self.kept;
         for_rows_mut(pool, [table, first, second], rows, |index, row, [w, first, second]| {
             let group = if everyone { touched.rows.binary_search(&(row as u32)).ok() } else { Some(index) };
             ROW.with_borrow_mut(|held| {
                 held.clear();
                 held.resize(dim, 0.0);
                 if let Some(group) = group {
-                    touched.gradient(group, batch, &gradients.encoded, held);
+                    touched.gradient(group, sources, held);
+                }
+                if kept != 1.0 && group.is_some() {
+                    kernels::scale(&mut w[..dim], kept);
                 }
                 rule.apply(&mut w[..dim], [first, second], held);
             });

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::kernels::Pool;
-use crate::object2vec::dataset::Tokens;
+use crate::object2vec::dataset::{Dataset, Tokens};
 use crate::object2vec::hyperparameters::OptimizerKind;
 use crate::object2vec::optimizer::Optimizer;
 
@@ -17,7 +17,7 @@ fn shape(
     activation: Activation,
 ) -> Shape {
     Shape {
-        vocab: [7, 5],
+        sides: [7, 5].map(|vocab| side(vocab, dim)),
         tied: false,
         dim,
         comparators: comparators.to_vec(),
@@ -25,7 +25,29 @@ fn shape(
         mlp_layers,
         activation,
         outputs: 1,
+        history: false,
+        bias_terms: false,
     }
+}
+
+fn side(vocab: usize, width: usize) -> SideShape {
+    SideShape { vocab, width, network: EncoderNetwork::PooledEmbedding, layers: 1, filter_width: 3 }
+}
+
+/// The history that these pairs make, without labels.
+fn history(in0: &Lists, in1: &Lists) -> History {
+    let names = [
+        ("enc0_max_seq_len", "1"),
+        ("enc0_vocab_size", "7"),
+        ("enc0_network", "pooled_embedding"),
+        ("output_layer", "mean_squared_error"),
+        ("_history", "implicit"),
+    ];
+    let names = names.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let h = Hyperparameters::from_pairs(names.into_iter().collect()).unwrap();
+    let labels = vec![0.0; in0.len()];
+    let sides = [tokens(in0), tokens(in1)];
+    History::new(&h, &Dataset { sides, labels, truncated: false }).unwrap()
 }
 
 fn lists(count: usize, vocab: u32, longest: u32, seed: u64) -> Lists {
@@ -44,24 +66,114 @@ fn flat(network: &Network) -> Vec<f64> {
     let mut all = Vec::new();
     let mut push = |values: &[f32]| all.extend(values.iter().map(|&x| f64::from(x)));
     network.tables.iter().for_each(|t| (0..t.rows()).for_each(|r| push(t.row(r))));
-    for layer in &network.layers {
+    for layer in network.dense() {
         (0..layer.weights.rows()).for_each(|r| push(layer.weights.row(r)));
         push(&layer.bias);
     }
     all
 }
 
+/// `x W + b` by plain loops; moves `p` past the layer.
+fn dense(p: &mut &[f64], x: &[f64], outputs: usize, bias: bool) -> Vec<f64> {
+    let (w, rest) = p.split_at(x.len() * outputs);
+    let (b, rest) = rest.split_at(if bias { outputs } else { 0 });
+    *p = rest;
+    let sum = |o: usize| x.iter().enumerate().map(|(i, x)| x * w[i * outputs + o]).sum::<f64>();
+    (0..outputs).map(|o| sum(o) + b.get(o).unwrap_or(&0.0)).collect()
+}
+
+/// The maximum of each column.
+fn maxima(rows: &[Vec<f64>]) -> Vec<f64> {
+    (0..rows[0].len()).map(|j| rows.iter().map(|row| row[j]).fold(f64::NEG_INFINITY, f64::max)).collect()
+}
+
+/// One encoder by plain loops, straight from its formulas; `p` begins with its parameters.
+fn reference_encoder(shape: &Shape, index: usize, mut p: &[f64], tokens: Vec<Vec<f64>>) -> Vec<f64> {
+    let side = &shape.sides[index];
+    let layers = shape.encoder_layers(index);
+    let count = tokens.len();
+    let mut all = tokens;
+    let mut encoding = Vec::new();
+    match side.network {
+        EncoderNetwork::PooledEmbedding => {
+            return (0..side.width).map(|j| all.iter().map(|x| x[j]).sum::<f64>() / count as f64).collect();
+        }
+        EncoderNetwork::Hcnn => {
+            for layer in &layers {
+                let (width, w) = (all[0].len(), side.filter_width as isize);
+                let start = p;
+                let convolve = |t: isize| {
+                    let window = (t - (w - 1) / 2..t + w / 2 + 1).flat_map(|at| {
+                        let there = usize::try_from(at).ok().and_then(|at| all.get(at));
+                        there.cloned().unwrap_or(vec![0.0; width])
+                    });
+                    let y = dense(&mut { start }, &window.collect::<Vec<_>>(), layer.outputs, true);
+                    y.into_iter().map(|y| y.max(0.0)).collect::<Vec<_>>()
+                };
+                let next: Vec<Vec<f64>> = (0..count as isize).map(convolve).collect();
+                p = &p[(layer.inputs + 1) * layer.outputs..];
+                encoding.extend(maxima(&next));
+                all = next;
+            }
+        }
+        EncoderNetwork::BiLstm => {
+            for pair in layers.chunks(4) {
+                let mut sides = Vec::new();
+                for (direction, layers) in pair.chunks(2).enumerate() {
+                    let (h_size, start) = (layers[1].inputs, p);
+                    let (mut h, mut c) = (vec![0.0; h_size], vec![0.0; h_size]);
+                    let mut outputs = vec![Vec::new(); count];
+                    for step in 0..count {
+                        let t = if direction == 1 { count - 1 - step } else { step };
+                        let mut weights = start;
+                        let x = dense(&mut weights, &all[t], 4 * h_size, true);
+                        let r = dense(&mut weights, &h, 4 * h_size, false);
+                        let sum = |j: usize| x[j] + r[j];
+                        let gate = |j: usize| 1.0 / (1.0 + (-sum(j)).exp());
+                        for j in 0..h_size {
+                            c[j] = gate(h_size + j) * c[j] + gate(j) * sum(3 * h_size + j).tanh();
+                            h[j] = gate(2 * h_size + j) * c[j].tanh();
+                        }
+                        outputs[t] = h.clone();
+                        p = weights;
+                    }
+                    sides.push(outputs);
+                }
+                all = (0..count).map(|t| [sides[0][t].clone(), sides[1][t].clone()].concat()).collect();
+            }
+            encoding = maxima(&all);
+        }
+    }
+    encoding
+}
+
 /// The network's outputs by plain loops.
-fn reference(shape: &Shape, p: &[f64], in0: &Lists, in1: &Lists) -> Vec<f64> {
+fn reference(shape: &Shape, met: bool, p: &[f64], in0: &Lists, in1: &Lists) -> Vec<f64> {
     let d = shape.dim;
-    let second = if shape.tied { 0 } else { shape.vocab[0] * d };
-    let mean = |start: usize, list: &[u32]| -> Vec<f64> {
-        (0..d)
-            .map(|j| list.iter().map(|&t| p[start + t as usize * d + j]).sum::<f64>() / list.len() as f64)
-            .collect()
+    let tables: usize = shape.tables().iter().map(|(_, rows, columns)| rows * columns).sum();
+    let second = if shape.tied { 0 } else { shape.sides[0].vocab * shape.sides[0].width };
+    let size = |side: usize| -> usize {
+        let layers = shape.encoder_layers(side);
+        layers.iter().map(|layer| (layer.inputs + usize::from(layer.bias)) * layer.outputs).sum()
+    };
+    let starts = [tables, tables + size(0)];
+    let encode = |index: usize, list: &[u32]| -> Vec<f64> {
+        let (side, table) = (&shape.sides[index], if index == 0 { 0 } else { second });
+        let look_up = |&t: &u32| p[table + t as usize * side.width..][..side.width].to_vec();
+        let tokens: Vec<Vec<f64>> = list.iter().map(look_up).collect();
+        reference_encoder(shape, index, &p[starts[index]..], tokens)
     };
     let run = |(a, b): (&Vec<u32>, &Vec<u32>)| {
-        let (a, b) = (mean(0, a), mean(second, b));
+        let (ids, (mut a, b)) = ((a, b), (encode(0, a), encode(1, b)));
+        if met {
+            let met: Vec<u32> = (0..in0.len()).filter(|&r| in0[r] == *ids.0).map(|r| in1[r][0]).collect();
+            let own = shape.sides[1].vocab * shape.sides[1].width;
+            let start = second + if shape.history { own } else { 0 };
+            for &item in met.iter().filter(|&&item| item != ids.1[0]) {
+                let y = &p[start + item as usize * d..][..d];
+                a.iter_mut().zip(y).for_each(|(a, y)| *a += y / (met.len() as f64).sqrt());
+            }
+        }
         let mut x: Vec<f64> = Vec::new();
         for comparator in &shape.comparators {
             match comparator {
@@ -70,7 +182,7 @@ fn reference(shape: &Shape, p: &[f64], in0: &Lists, in1: &Lists) -> Vec<f64> {
                 Comparator::AbsDiff => x.extend((0..d).map(|j| (a[j] - b[j]).abs())),
             }
         }
-        let mut at = shape.tables().iter().sum::<usize>() * d;
+        let mut at = starts[1] + size(1);
         let sizes = shape.layers();
         for (index, &(inputs, outputs)) in sizes.iter().enumerate() {
             let bias = at + inputs * outputs;
@@ -87,7 +199,16 @@ fn reference(shape: &Shape, p: &[f64], in0: &Lists, in1: &Lists) -> Vec<f64> {
             x = y;
             at = bias + outputs;
         }
-        x[0]
+        let mut biases =
+            tables - if shape.bias_terms { shape.sides[0].vocab + shape.sides[1].vocab } else { 0 };
+        let mut sum = x[0];
+        if shape.bias_terms {
+            for (list, side) in [ids.0, ids.1].into_iter().zip(&shape.sides) {
+                sum += list.iter().map(|&t| p[biases + t as usize]).sum::<f64>() / list.len() as f64;
+                biases += side.vocab;
+            }
+        }
+        sum
     };
     in0.iter().zip(in1).map(run).collect()
 }
@@ -99,41 +220,66 @@ fn gradient(
     in0: &Lists,
     in1: &Lists,
     labels: &[f64],
+    past: Option<&History>,
     threads: usize,
 ) -> (Vec<f64>, Vec<f64>) {
     let pool = Pool::new(threads);
     let (t0, t1) = (tokens(in0), tokens(in1));
     let pairs: Vec<Pair> = (0..labels.len() as u32).map(Pair::given).collect();
-    let batch = Batch { sides: [&t0, &t1], pairs: &pairs };
+    let past = past.map(|history| Past { history, dropout: None });
+    let batch = Batch { sides: [&t0, &t1], pairs: &pairs, past };
     let mut moved = network.clone();
     let mut space = Workspace::new(&network.shape, labels.len() + 3, true);
     let optimizer = Optimizer { kind: OptimizerKind::Sgd, learning_rate: 1.0, weight_decay: 0.0 };
     let mut states = States::new(&network.shape, optimizer, false);
     states.prepare(&pool, &mut moved, &mut space, batch);
-    moved.forward(&pool, &mut space, batch, None);
+    moved.forward(&pool, &mut space, batch, Dropouts::default());
     let outputs: Vec<f64> = (0..labels.len()).map(|i| f64::from(space.output.row(i)[0])).collect();
     let g = space.gradients.as_mut().unwrap();
     for (i, (output, label)) in outputs.iter().zip(labels).enumerate() {
         g.output.row_mut(i)[0] = ((output - label) / labels.len() as f64) as f32;
     }
-    states.step(&pool, &mut moved, &mut space, batch, None);
+    states.step(&pool, &mut moved, &mut space, batch, Dropouts::default());
     let change = flat(network).iter().zip(flat(&moved)).map(|(before, after)| before - after).collect();
     (outputs, change)
 }
 
 fn check_gradients(shape: Shape, seed: u64) {
+    check_gradients_with(shape.history, shape, seed);
+}
+
+/// `met`: with a history, in a table of its own or in that of the second side.
+fn check_gradients_with(met: bool, shape: Shape, seed: u64) {
     let count = 11;
-    let (in0, in1) = (lists(count, 7, 3, seed), lists(count, shape.vocab[1] as u32, 2, seed + 1));
+    let longest = match shape.sides[0].network {
+        _ if met => [0, 0],
+        EncoderNetwork::PooledEmbedding => [3, 2],
+        _ => [6, 2],
+    };
+    let in0 = lists(count, 7, longest[0], seed);
+    let in1 = lists(count, shape.sides[1].vocab as u32, longest[1], seed + 1);
+    let past = met.then(|| history(&in0, &in1));
     let labels: Vec<f64> = (0..count).map(|i| (i % 5) as f64 / 2.0).collect();
-    let network = Network::xavier(shape, seed);
+    let mut network = Network::xavier(shape, seed);
+    // Without biases a window of zeros lies exactly where relu has no derivative.
+    for layer in network.dense_mut() {
+        layer.bias.iter_mut().enumerate().for_each(|(i, b)| *b += (i * 7 % 5) as f32 * 0.03 - 0.05);
+    }
+    // Those of the options start from zero, where some gradients vanish.
+    for (t, table) in network.tables.iter_mut().enumerate().skip(2) {
+        let rows = table.rows();
+        (0..rows).for_each(|r| {
+            table.row_mut(r).iter_mut().enumerate().for_each(|(c, x)| *x = ((t + r * 3 + c) % 7) as f32 / 7.0)
+        });
+    }
     let p = flat(&network);
     let shape = &network.shape;
     let loss = |p: &[f64]| -> f64 {
-        let outputs = reference(shape, p, &in0, &in1);
+        let outputs = reference(shape, met, p, &in0, &in1);
         outputs.iter().zip(&labels).map(|(o, l)| (o - l) * (o - l)).sum::<f64>() / (2.0 * count as f64)
     };
-    let (outputs, got) = gradient(&network, &in0, &in1, &labels, 1);
-    for (got, want) in outputs.iter().zip(reference(shape, &p, &in0, &in1)) {
+    let (outputs, got) = gradient(&network, &in0, &in1, &labels, past.as_ref(), 1);
+    for (got, want) in outputs.iter().zip(reference(shape, met, &p, &in0, &in1)) {
         assert!((got - want).abs() < 1e-5, "output {got} {want}");
     }
     let mut wrong = 0;
@@ -150,7 +296,7 @@ fn check_gradients(shape: Shape, seed: u64) {
     assert_eq!(wrong, 0, "{shape:?}: {wrong} of {} gradients differ", p.len());
     for threads in [2, 3] {
         assert_eq!(
-            gradient(&network, &in0, &in1, &labels, threads).1,
+            gradient(&network, &in0, &in1, &labels, past.as_ref(), threads).1,
             got,
             "depends on the number of threads"
         );
@@ -168,15 +314,97 @@ fn gradients_equal_finite_differences() {
         check_gradients(shape(&[Hadamard], 16, 3, 0, activation), 30 + i as u64);
     }
     let mut tied = shape(&[Hadamard, Concat, AbsDiff], 5, 6, 1, Tanh);
-    (tied.tied, tied.vocab) = (true, [7, 7]);
+    (tied.tied, tied.sides) = (true, [side(7, 5), side(7, 5)]);
     check_gradients(tied, 40);
+}
+
+#[test]
+fn gradients_of_the_options_equal_finite_differences() {
+    use Comparator::{Concat, Hadamard};
+    let base = || shape(&[Hadamard, Concat], 6, 5, 1, Activation::Tanh);
+    check_gradients(Shape { bias_terms: true, ..base() }, 60);
+    check_gradients(Shape { history: true, ..base() }, 61);
+    check_gradients(Shape { history: true, bias_terms: true, ..base() }, 62);
+    check_gradients_with(true, base(), 64);
+    let mut tied = Shape { bias_terms: true, ..base() };
+    (tied.tied, tied.sides) = (true, [side(7, 6), side(7, 6)]);
+    check_gradients(tied, 63);
+}
+
+#[test]
+fn a_folded_history_answers_as_the_sums_do() {
+    let shape = Shape { history: true, ..shape(&[Comparator::Hadamard], 6, 5, 0, Activation::Tanh) };
+    let (in0, in1) = (lists(40, 7, 0, 1), lists(40, 5, 0, 2));
+    let history = history(&in0, &in1);
+    let mut network = Network::xavier(shape, 1);
+    (0..5).for_each(|r| network.tables[2].row_mut(r).fill(r as f32 * 0.1 - 0.2));
+    let folded = history.fold(&network);
+    assert_eq!((folded.shape.history, folded.tables.len()), (false, 2));
+    for user in 0..7u32 {
+        let met: Vec<usize> = (0..40).filter(|&r| in0[r][0] == user).map(|r| in1[r][0] as usize).collect();
+        for (c, got) in folded.tables[0].row(user as usize).iter().enumerate() {
+            let sum: f32 = met.iter().map(|&item| network.tables[2].row(item)[c]).sum();
+            let want = network.tables[0].row(user as usize)[c] + sum / (met.len().max(1) as f32).sqrt();
+            assert!((got - want).abs() < 1e-5, "{got} {want}");
+        }
+    }
+}
+
+#[test]
+fn gradients_of_encoders_that_read_in_order_equal_finite_differences() {
+    use EncoderNetwork::{BiLstm, Hcnn, PooledEmbedding};
+    let base = |dim| shape(&[Comparator::Hadamard, Comparator::Concat], dim, 5, 1, Activation::Tanh);
+    let encoder = |network, vocab, width, layers, filter_width| SideShape {
+        vocab,
+        width,
+        network,
+        layers,
+        filter_width,
+    };
+    for (seed, first, second) in [
+        (50, encoder(Hcnn, 7, 3, 1, 3), encoder(PooledEmbedding, 5, 9, 1, 3)),
+        (51, encoder(Hcnn, 7, 4, 3, 2), encoder(Hcnn, 5, 3, 2, 5)),
+        (52, encoder(BiLstm, 7, 3, 1, 3), encoder(PooledEmbedding, 5, 9, 1, 3)),
+        (53, encoder(BiLstm, 7, 4, 2, 3), encoder(Hcnn, 5, 3, 4, 1)),
+        (54, encoder(Hcnn, 7, 17, 2, 9), encoder(BiLstm, 5, 18, 3, 3)),
+    ] {
+        check_gradients(Shape { sides: [first, second], ..base(9) }, seed);
+    }
+    let shared = encoder(BiLstm, 7, 4, 1, 3);
+    check_gradients(Shape { sides: [shared.clone(), shared], tied: true, ..base(6) }, 55);
+}
+
+#[test]
+fn what_a_list_encodes_to_does_not_depend_on_its_neighbours() {
+    for network in [EncoderNetwork::Hcnn, EncoderNetwork::BiLstm] {
+        let one = SideShape { vocab: 9, width: 5, network, layers: 2, filter_width: 4 };
+        let shape =
+            Shape { sides: [one.clone(), one], ..shape(&[Comparator::Concat], 7, 3, 0, Activation::Linear) };
+        let network = Network::xavier(shape, 3);
+        let pool = Pool::new(2);
+        let all = tokens(&lists(40, 9, 12, 4));
+        let mut space = Workspace::new(&network.shape, 40, false);
+        let pairs: Vec<Pair> = (0..40).map(Pair::given).collect();
+        network.encode(&pool, &mut space, 0, Batch { sides: [&all, &all], pairs: &pairs, past: None });
+        let together = space.encoded[0].clone();
+        for pair in &pairs {
+            network.encode(
+                &pool,
+                &mut space,
+                0,
+                Batch { sides: [&all, &all], pairs: std::slice::from_ref(pair), past: None },
+            );
+            let (alone, among) = (space.encoded[0].row(0), together.row(pair.first as usize));
+            assert!(alone.iter().zip(among).all(|(a, b)| (a - b).abs() < 1e-6), "{alone:?} {among:?}");
+        }
+    }
 }
 
 /// Trains for some steps on changing batches and returns all parameters.
 fn train(optimizer: Optimizer, row_sparse: bool, take_part: bool, dropout: f32, steps: u32) -> Vec<f64> {
     let pool = Pool::new(2);
     let shape = Shape {
-        vocab: [40, 30],
+        sides: [side(40, 9), side(30, 9)],
         ..shape(&[Comparator::Hadamard, Comparator::Concat], 9, 8, 1, Activation::Tanh)
     };
     let mut network = Network::xavier(shape.clone(), 5);
@@ -189,15 +417,16 @@ fn train(optimizer: Optimizer, row_sparse: bool, take_part: bool, dropout: f32, 
     let mut random = Random::new(8, 8);
     for step in 1..=steps {
         let pairs: Vec<Pair> = (0..4).map(|_| Pair::given(random.below(300))).collect();
-        let batch = Batch { sides: [&t0, &t1], pairs: &pairs };
-        let dropout = forward::Dropout::new(dropout, 3, step);
+        let batch = Batch { sides: [&t0, &t1], pairs: &pairs, past: None };
+        let dropout = Dropout::new(dropout, 3, u64::from(step));
+        let dropouts = Dropouts { encodings: dropout, layers: dropout };
         states.prepare(&pool, &mut network, &mut space, batch);
-        network.forward(&pool, &mut space, batch, dropout);
+        network.forward(&pool, &mut space, batch, dropouts);
         for (i, pair) in pairs.iter().enumerate() {
             let error = space.output.row(i)[0] - (pair.first % 5) as f32;
             space.gradients.as_mut().unwrap().output.row_mut(i)[0] = error / 4.0;
         }
-        states.step(&pool, &mut network, &mut space, batch, dropout);
+        states.step(&pool, &mut network, &mut space, batch, dropouts);
         if step % 50 == 0 {
             states.settle(&pool, &mut network);
         }
@@ -227,7 +456,7 @@ fn touched_rows_with_catching_up_equal_a_dense_pass() {
         assert!(difference < 2e-5, "{optimizer:?}: {difference}");
         let start = flat(&Network::xavier(
             Shape {
-                vocab: [40, 30],
+                sides: [side(40, 9), side(30, 9)],
                 ..shape(&[Comparator::Hadamard, Comparator::Concat], 9, 8, 1, Activation::Tanh)
             },
             5,
@@ -253,7 +482,7 @@ fn the_chapter_has_the_documented_number_of_parameters() {
         1,
         Activation::Relu,
     );
-    shape.vocab = [12_347, 985];
+    shape.sides = [side(12_347, 1024), side(985, 1024)];
     assert_eq!(shape.parameters(), 14_701_057);
     assert_eq!(shape.layers(), [(4096, 256), (256, 1)]);
 }

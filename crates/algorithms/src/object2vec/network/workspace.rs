@@ -1,6 +1,7 @@
 //! Storage for the values of one batch, allocated once.
 
-use super::{Batch, Shape};
+use super::encoder::Sequence;
+use super::{Batch, Role, Shape};
 use crate::kernels::{self, BackwardScratch, Matrix};
 
 /// Activations of a batch, and their gradients when training.
@@ -9,6 +10,8 @@ pub(crate) struct Workspace {
     pub capacity: usize,
     /// Encodings of the two sides, `[B, d]`, after dropout.
     pub encoded: [Matrix; 2],
+    /// Values inside the encoders that read in order.
+    pub sequences: [Option<Sequence>; 2],
     /// Input of each dense layer, `[B, inputs]`.
     pub inputs: Vec<Matrix>,
     /// Output of the last layer, `[B, outputs]`.
@@ -33,13 +36,25 @@ pub(crate) struct Gradients {
 /// The rows of one table that a batch looks up.
 #[derive(Default)]
 pub(crate) struct Touched {
-    /// `row << 32 | side << 31 | position in the batch`, for every token, sorted.
-    pub touches: Vec<u64>,
+    /// Every look-up: row and where its gradient stands, sorted.
+    touches: Vec<Touch>,
     /// Each row once, increasing.
     pub rows: Vec<u32>,
     /// Where the touches of each row begin; one longer than `rows`.
-    pub starts: Vec<usize>,
+    starts: Vec<usize>,
 }
+
+/// One look-up, and which row of which gradient it gets, times a weight.
+#[derive(Clone, Copy)]
+struct Touch {
+    row: u32,
+    source: u32,
+    index: u32,
+    weight: f32,
+}
+
+/// Number of matrices that the gradients of tables come from: one for each side, and that of the outputs.
+pub(super) const SOURCES: usize = 3;
 
 impl Workspace {
     /// Room for batches of up to `capacity` records.
@@ -51,6 +66,7 @@ impl Workspace {
         Self {
             capacity,
             encoded: encodings(),
+            sequences: shape.sides.each_ref().map(|side| Sequence::new(side, shape.dim, capacity)),
             inputs: inputs(),
             output: Matrix::zeroed(capacity, shape.outputs),
             all: (0..capacity as u32).collect(),
@@ -59,7 +75,7 @@ impl Workspace {
                 inputs: inputs(),
                 output: Matrix::zeroed(capacity, shape.outputs),
                 scratch: BackwardScratch::new(capacity, widest),
-                bias: vec![0.0; widest],
+                bias: Vec::with_capacity(widest),
                 touched: shape.tables().iter().map(|_| Touched::default()).collect(),
             }),
         }
@@ -67,37 +83,82 @@ impl Workspace {
 }
 
 impl Touched {
-    /// Lists what a batch looks up in this table.
-    pub(crate) fn collect(&mut self, shape: &Shape, table: usize, batch: Batch<'_>) {
+    /// Lists what a batch looks up in this table. Encoders that read in order must have run on the batch.
+    pub(crate) fn collect(
+        &mut self,
+        shape: &Shape,
+        table: usize,
+        batch: Batch<'_>,
+        sequences: &[Option<Sequence>; 2],
+    ) {
         self.touches.clear();
-        for side in (0..2).filter(|&side| shape.table_of(side) == table) {
-            for position in 0..batch.len() {
-                let tail = (side as u64) << 31 | position as u64;
-                let tokens = batch.tokens(side, position);
-                self.touches.extend(tokens.iter().map(|&row| u64::from(row) << 32 | tail));
+        match shape.tables()[table].0 {
+            Role::Embedding => {
+                for side in (0..2).filter(|&side| shape.table_of(side) == table) {
+                    match &sequences[side] {
+                        None => self.pooled(batch, side, side),
+                        Some(sequence) => self.in_order(batch, side, sequence),
+                    }
+                }
+                if !shape.history && table == shape.history_table() {
+                    self.history(batch);
+                }
             }
+            Role::Bias(side) => self.pooled(batch, side, SOURCES - 1),
+            Role::History => self.history(batch),
         }
-        self.touches.sort_unstable();
+        // Touches that are equal here have equal weights.
+        self.touches.sort_unstable_by_key(|touch| (touch.row, touch.source, touch.index));
         self.rows.clear();
         self.starts.clear();
         for (at, touch) in self.touches.iter().enumerate() {
-            let row = (touch >> 32) as u32;
-            if self.rows.last() != Some(&row) {
-                self.rows.push(row);
+            if self.rows.last() != Some(&touch.row) {
+                self.rows.push(touch.row);
                 self.starts.push(at);
             }
         }
         self.starts.push(self.touches.len());
     }
 
-    /// Sum of the gradients of all touches of one row, in their order; `encoded` are the gradients of the encodings.
-    pub(crate) fn gradient(&self, group: usize, batch: Batch<'_>, encoded: &[Matrix; 2], into: &mut [f32]) {
+    /// Every token of a list gets the gradient of its position, divided by the length of the list.
+    fn pooled(&mut self, batch: Batch<'_>, side: usize, source: usize) {
+        for position in 0..batch.len() {
+            let tokens = batch.tokens(side, position);
+            let (source, index, weight) = (source as u32, position as u32, 1.0 / tokens.len() as f32);
+            self.touches.extend(tokens.iter().map(|&row| Touch { row, source, index, weight }));
+        }
+    }
+
+    /// Every token gets the gradient of its own row.
+    fn in_order(&mut self, batch: Batch<'_>, side: usize, sequence: &Sequence) {
+        let layout = &sequence.layout;
+        self.touches.extend((0..layout.rows()).filter_map(|index| {
+            let (step, rank) = layout.place(index)?;
+            let row = batch.tokens(side, layout.position(rank))[step];
+            Some(Touch { row, source: side as u32, index: index as u32, weight: 1.0 })
+        }));
+    }
+
+    /// Every item that a user met gets the gradient of the user's encoding, times its weight.
+    fn history(&mut self, batch: Batch<'_>) {
+        let Some(past) = batch.past else { return };
+        let mut weights = Vec::new();
+        for position in 0..batch.len() {
+            let [user, item] = [0, 1].map(|side| batch.tokens(side, position)[0]);
+            let items = past.weights(user, item, position, &mut weights);
+            let touches = items.iter().zip(&weights).filter(|&(_, &weight)| weight != 0.0);
+            let index = position as u32;
+            self.touches.extend(touches.map(|(&row, &weight)| Touch { row, source: 0, index, weight }));
+        }
+    }
+
+    /// Sum of the gradients of all touches of one row, in their order; `sources` are the gradients of the two sides
+    /// and of the outputs.
+    pub(crate) fn gradient(&self, group: usize, sources: [&Matrix; SOURCES], into: &mut [f32]) {
         into.fill(0.0);
         for touch in &self.touches[self.starts[group]..self.starts[group + 1]] {
-            let side = (touch >> 31 & 1) as usize;
-            let position = (touch & 0x7fff_ffff) as usize;
-            let count = batch.tokens(side, position).len();
-            kernels::add_scaled(into, encoded[side].row(position), 1.0 / count as f32);
+            let source = sources[touch.source as usize].row(touch.index as usize);
+            kernels::add_scaled(into, source, touch.weight);
         }
     }
 }

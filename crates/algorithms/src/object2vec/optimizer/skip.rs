@@ -71,6 +71,12 @@ impl SkipTable {
         Some(Self { optimizer, rates: Vec::new(), terms })
     }
 
+    /// From now on steps have this learning rate; the table knows none of them yet.
+    pub(crate) fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.optimizer.learning_rate = learning_rate;
+        self.rates.clear();
+    }
+
     /// Makes the table know the rates up to step `t`.
     pub(crate) fn extend_to(&mut self, t: u32) {
         if self.optimizer.kind == OptimizerKind::Adam {

@@ -12,13 +12,15 @@ use std::sync::Mutex;
 
 use super::dataset::Tokens;
 use super::hyperparameters::{Hyperparameters, OutputLayer};
-use super::network::{Batch, Network, Pair, Workspace, softmax};
+use super::network::{Batch, Dropouts, Factored, Network, Pair, Workspace, factored, softmax};
 use super::{MODEL_FILE, model_file};
-use crate::kernels::Pool;
+use crate::kernels::{Matrix, Pool};
 use request::{Instances, Limits, Mode};
 
 /// Instances that run through the network at a time.
 const BATCH: usize = 128;
+/// Tokens that run through the network at a time, when there is more than one instance.
+const MAX_TOKENS: usize = 16_384;
 /// Requests of fewer instances run on the calling thread.
 const PARALLEL_FROM: usize = 16;
 /// Most threads that pay.
@@ -67,10 +69,13 @@ enum Format {
 pub struct Predictor {
     network: Network,
     max_seq_lens: [usize; 2],
+    /// Predictions are brought into this range.
+    range: Option<(f32, f32)>,
     /// Outputs are to become probabilities.
     classes: bool,
+    factored: Option<Factored>,
     pool: Pool,
-    idle: Mutex<Vec<Workspace>>,
+    idle: Mutex<Vec<Space>>,
 }
 
 impl Predictor {
@@ -86,11 +91,14 @@ impl Predictor {
     fn new(network: Network, hyperparameters: &Hyperparameters) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         let max_seq_lens = hyperparameters.encoders.each_ref().map(|encoder| encoder.max_seq_len);
+        let pool = Pool::new(threads);
         Self {
+            factored: Factored::new(&pool, &network),
             network,
             max_seq_lens,
+            range: hyperparameters.own.output_range,
             classes: hyperparameters.output_layer == OutputLayer::Softmax,
-            pool: Pool::new(threads),
+            pool,
             idle: Mutex::new(Vec::new()),
         }
     }
@@ -110,7 +118,8 @@ impl Predictor {
         let media = request::media_type(content_type)?;
         let answer = request::accepted(accept, media.format)?;
         let lengths = media.max_seq_lens.unwrap_or(self.max_seq_lens);
-        let limits = Limits { max_seq_lens: lengths, vocab: self.network.shape.vocab };
+        let limits =
+            Limits { max_seq_lens: lengths, vocab: self.network.shape.sides.each_ref().map(|s| s.vocab) };
         let instances = request::instances(media.format, body, &limits)?;
         let body = match instances.mode {
             Mode::Pairs => self.scores(&instances, answer)?,
@@ -131,13 +140,16 @@ impl Predictor {
         let pool = if count < PARALLEL_FROM { &serial } else { &self.pool };
         let pairs: Vec<Pair> = (0..count as u32).map(Pair::given).collect();
         let mut result = Ok(());
-        for pairs in pairs.chunks(BATCH) {
-            let batch = Batch { sides: instances.sides.each_ref(), pairs };
-            self.network.forward(pool, &mut space, batch, None);
-            result = (0..pairs.len()).try_for_each(|row| {
-                let values = space.output.row_mut(row);
+        let whole = Batch { sides: instances.sides.each_ref(), pairs: &pairs, past: None };
+        for batch in whole.pieces(BATCH, MAX_TOKENS) {
+            let output = space.run(self, pool, batch);
+            result = (0..batch.len()).try_for_each(|row| {
+                let values = output.row_mut(row);
                 if self.classes {
                     softmax(values);
+                }
+                if let Some((low, high)) = self.range {
+                    values.iter_mut().for_each(|value| *value = value.clamp(low, high));
                 }
                 writer.entry(values)
             });
@@ -153,25 +165,67 @@ impl Predictor {
     fn embeddings(&self, side: usize, tokens: &Tokens, format: Format) -> Result<Vec<u8>, InvokeFailure> {
         let dim = self.network.shape.dim;
         let mut writer = reply::Writer::new(format, "embeddings", tokens.len(), dim);
-        let mut encoding = vec![0.0; dim];
-        for instance in 0..tokens.len() {
-            self.network.encode(side, tokens.get(instance), &mut encoding);
-            writer.entry(&encoding)?;
-        }
+        let mut space = self.borrow();
+        let serial = Pool::new(1);
+        let pool = if tokens.len() < PARALLEL_FROM { &serial } else { &self.pool };
+        let pairs: Vec<Pair> = (0..tokens.len() as u32).map(Pair::given).collect();
+        let whole = Batch { sides: [tokens; 2], pairs: &pairs, past: None };
+        let result = whole.pieces(BATCH, MAX_TOKENS).try_for_each(|batch| {
+            let encoded = space.encode(self, pool, side, batch);
+            (0..batch.len()).try_for_each(|row| writer.entry(encoded.row(row)))
+        });
+        self.give_back(space);
+        result?;
         Ok(writer.finish())
     }
 
-    fn borrow(&self) -> Workspace {
+    fn borrow(&self) -> Space {
         let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
-        idle.unwrap_or_else(|| Workspace::new(&self.network.shape, BATCH, false))
+        idle.unwrap_or_default()
     }
 
-    fn give_back(&self, space: Workspace) {
+    fn give_back(&self, space: Space) {
         if let Ok(mut idle) = self.idle.lock()
             && idle.len() < MAX_IDLE
         {
             idle.push(space);
         }
+    }
+}
+
+/// What one request computes in; parts are made when first needed.
+#[derive(Default)]
+struct Space {
+    factored: Option<factored::Space>,
+    plain: Option<Workspace>,
+}
+
+impl Space {
+    /// Outputs of a batch.
+    fn run(&mut self, model: &Predictor, pool: &Pool, batch: Batch<'_>) -> &mut Matrix {
+        let network = &model.network;
+        match &model.factored {
+            Some(factored) => {
+                let space = self.factored.get_or_insert_with(|| factored.space(&network.shape, BATCH));
+                factored.forward(network, pool, space, batch)
+            }
+            None => {
+                let space = self.plain(network);
+                network.forward(pool, space, batch, Dropouts::default());
+                &mut space.output
+            }
+        }
+    }
+
+    /// Encodings of one side of a batch.
+    fn encode(&mut self, model: &Predictor, pool: &Pool, side: usize, batch: Batch<'_>) -> &Matrix {
+        let space = self.plain(&model.network);
+        model.network.encode(pool, space, side, batch);
+        &space.encoded[side]
+    }
+
+    fn plain(&mut self, network: &Network) -> &mut Workspace {
+        self.plain.get_or_insert_with(|| Workspace::new(&network.shape, BATCH, false))
     }
 }
 

@@ -9,15 +9,16 @@ use crate::object2vec::dataset::SIDES;
 use crate::object2vec::network::Shape;
 
 fn predictor() -> Predictor {
-    predictor_with("mean_squared_error")
+    predictor_with("mean_squared_error", "pooled_embedding")
 }
 
-fn predictor_with(output_layer: &str) -> Predictor {
+fn predictor_with(output_layer: &str, network: &str) -> Predictor {
     let pairs: BTreeMap<String, String> = [
         ("enc0_max_seq_len", "3"),
         ("enc0_vocab_size", "50"),
         ("enc1_vocab_size", "20"),
-        ("enc0_network", "pooled_embedding"),
+        ("enc0_network", network),
+        ("enc0_token_embedding_dim", "5"),
         ("output_layer", output_layer),
         ("num_classes", "3"),
         ("enc_dim", "6"),
@@ -102,7 +103,12 @@ fn the_media_type_can_change_the_longest_list() {
 
 #[test]
 fn large_requests_agree_with_small_ones() {
-    let model = predictor();
+    for network in ["pooled_embedding", "hcnn", "bilstm"] {
+        agree(&predictor_with("mean_squared_error", network));
+    }
+}
+
+fn agree(model: &Predictor) {
     let line = |i: usize| format!("{{\"in0\": [{}, {}], \"in1\": [{}]}}\n", i % 50, i * 7 % 50, i % 20);
     let body: String = (0..1000).map(line).collect();
     let all = model.invoke("application/jsonlines", None, body.as_bytes()).unwrap().body;
@@ -111,6 +117,56 @@ fn large_requests_agree_with_small_ones() {
     for i in [0, 127, 128, 999] {
         let one = model.invoke("application/jsonlines", None, line(i).as_bytes()).unwrap().body;
         assert_eq!(all.lines().nth(i).unwrap(), String::from_utf8(one).unwrap().trim_end());
+    }
+}
+
+#[test]
+fn looked_up_products_answer_as_the_whole_network_does() {
+    for (comparators, layers, bias) in [
+        ("hadamard, concat, abs_diff", "1", "false"),
+        ("concat", "2", "true"),
+        ("abs_diff, concat", "0", "true"),
+        ("concat, hadamard", "0", "false"),
+    ] {
+        let pairs = [
+            ("enc0_max_seq_len", "3"),
+            ("enc0_vocab_size", "50"),
+            ("enc1_vocab_size", "20"),
+            ("enc0_network", "pooled_embedding"),
+            ("output_layer", "mean_squared_error"),
+            ("enc_dim", "21"),
+            ("mlp_dim", "35"),
+            ("mlp_layers", layers),
+            ("mlp_activation", "relu"),
+            ("comparator_list", comparators),
+            ("_bias_terms", bias),
+        ];
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let h = Hyperparameters::from_pairs(pairs.into_iter().collect()).unwrap();
+        let mut network = Network::xavier(Shape::new(&h), 4);
+        network.start_output_at(0.5);
+        network.tables.iter_mut().skip(2).for_each(|table| table.row_mut(3).fill(0.25));
+        let mut model = Predictor::new(network, &h);
+        assert!(model.factored.is_some());
+        let line = |i: usize| format!("{{\"in0\": [{}, {}], \"in1\": [{}]}}\n", i % 50, i * 7 % 50, i % 20);
+        for count in [1, 2, 3, 17, 300] {
+            let body: String = (0..count).map(line).collect();
+            let scores = |model: &Predictor| -> Vec<f64> {
+                let reply = model.invoke("application/jsonlines", None, body.as_bytes()).unwrap();
+                let lines = String::from_utf8(reply.body).unwrap();
+                lines
+                    .lines()
+                    .map(|l| serde_json::from_str::<Value>(l).unwrap()["scores"][0].as_f64().unwrap())
+                    .collect()
+            };
+            let quick = scores(&model);
+            let factored = model.factored.take();
+            assert!(
+                quick.iter().zip(scores(&model)).all(|(a, b)| (a - b).abs() < 1e-5),
+                "{comparators} {layers} {count}"
+            );
+            model.factored = factored;
+        }
     }
 }
 
@@ -150,7 +206,7 @@ fn bad_requests_are_explained() {
 
 #[test]
 fn classes_get_probabilities() {
-    let model = predictor_with("softmax");
+    let model = predictor_with("softmax", "pooled_embedding");
     let reply = model.invoke("application/json", None, PAIRS.as_bytes()).unwrap();
     let value: Value = serde_json::from_slice(&reply.body).unwrap();
     for prediction in value["predictions"].as_array().unwrap() {

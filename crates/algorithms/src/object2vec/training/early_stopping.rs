@@ -66,6 +66,11 @@ impl EarlyStopping {
         Verdict { lines, best, stop }
     }
 
+    /// The losses of all epochs so far.
+    pub(crate) fn losses(&self) -> &[f64] {
+        &self.losses
+    }
+
     /// The epoch with the lowest loss, and that loss.
     pub(crate) fn best(&self) -> Option<(usize, f64)> {
         self.losses.get(self.best).map(|&loss| (self.best, loss))

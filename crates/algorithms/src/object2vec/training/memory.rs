@@ -3,16 +3,36 @@
 use std::fs;
 
 use crate::TrainFailure;
-use crate::object2vec::hyperparameters::Hyperparameters;
+use crate::object2vec::dataset::{Dataset, Tokens};
+use crate::object2vec::hyperparameters::{EncoderNetwork, Hyperparameters};
 use crate::object2vec::network::Shape;
 use crate::object2vec::optimizer::Optimizer;
 
 /// Bytes that a run needs beside its records: parameters, the optimiser's states, the best epoch, one batch.
-fn needed(shape: &Shape, optimizer: &Optimizer, batch: usize) -> u64 {
-    let parameters = shape.parameters() as u64 * (2 + optimizer.states() as u64);
+/// `tokens` are the most that one batch has on each side, `copies` those of the network beside the one in training.
+fn needed(shape: &Shape, optimizer: &Optimizer, batch: usize, tokens: [usize; 2], copies: u64) -> u64 {
+    let parameters = shape.parameters() as u64 * (1 + copies + optimizer.states() as u64);
     let widths: usize = shape.layers().iter().map(|&(inputs, outputs)| inputs + outputs).sum();
     let activations = (2 * (widths + 2 * shape.dim) * batch) as u64;
-    4 * (parameters + activations)
+    let encoders: u64 = (0..2).map(|side| (per_token(shape, side) * tokens[side]) as u64).sum();
+    4 * (parameters + activations + encoders)
+}
+
+/// Floats that an encoder that reads in order keeps for each token of a batch: inputs and outputs of its layers and
+/// their gradients.
+fn per_token(shape: &Shape, side: usize) -> usize {
+    let layers = shape.encoder_layers(side);
+    let inside: usize = layers.iter().map(|layer| 2 * (layer.inputs + layer.outputs)).sum();
+    if layers.is_empty() { 0 } else { 2 * shape.sides[side].width + inside }
+}
+
+/// The most tokens that `batch` records of one side have together.
+fn most_tokens(tokens: &Tokens, batch: usize) -> usize {
+    let mut lengths: Vec<u32> = (0..tokens.len()).map(|record| tokens.get(record).len() as u32).collect();
+    lengths.sort_unstable_by(|a, b| b.cmp(a));
+    let longest = lengths.first().map_or(0, |&length| length as usize);
+    // Every step of a batch is filled up to a multiple of eight records.
+    lengths.iter().take(batch).map(|&length| length as usize).sum::<usize>() + 7 * longest
 }
 
 /// Bytes of memory of this machine, or of the control group it runs in; `None` where that cannot be found out.
@@ -29,8 +49,19 @@ fn present() -> Option<u64> {
 ///
 /// # Errors
 /// A client failure with both sizes and what to change.
-pub(super) fn check(shape: &Shape, optimizer: &Optimizer, h: &Hyperparameters) -> Result<(), TrainFailure> {
-    compare(needed(shape, optimizer, h.mini_batch_size), present())
+pub(super) fn check(
+    shape: &Shape,
+    optimizer: &Optimizer,
+    h: &Hyperparameters,
+    train: &Dataset,
+) -> Result<(), TrainFailure> {
+    let tokens = std::array::from_fn(|side| match shape.sides[side].network {
+        EncoderNetwork::PooledEmbedding => 0,
+        _ => most_tokens(&train.sides[side], h.mini_batch_size),
+    });
+    // The best epoch, the average, and the network with its histories added.
+    let copies = 1 + u64::from(h.own.average_epochs > 0.0) + u64::from(h.own.history.is_some());
+    compare(needed(shape, optimizer, h.mini_batch_size, tokens, copies), present())
 }
 
 fn compare(needed: u64, present: Option<u64>) -> Result<(), TrainFailure> {

@@ -4,6 +4,8 @@
 //! best epoch; the same folder and seed give the same model whatever the number of threads. Never: leaves a model
 //! behind when it fails.
 
+mod average;
+mod checkpoint;
 mod early_stopping;
 mod epoch;
 mod fit;
@@ -14,6 +16,7 @@ mod pretrained;
 mod report;
 mod scores;
 mod setup;
+mod warnings;
 
 use std::fs;
 use std::io::Write;
@@ -29,6 +32,7 @@ use super::network::{Network, Shape};
 use super::optimizer::Optimizer;
 use crate::TrainFailure;
 use crate::kernels::Pool;
+use checkpoint::Checkpoints;
 use fit::{Evaluation, Fit};
 use log::Log;
 use setup::{DATA_CHANNELS, Folders};
@@ -76,14 +80,21 @@ fn run(folders: &Folders<'_>, log: &mut Log<'_>, threads: usize) -> Result<(), T
     let Some(train) = train else {
         return Err(TrainFailure::client("The channel 'train' is required"));
     };
+    warnings::write(log, &h, &train, validation.as_ref())?;
     let shape = Shape::new(&h);
     log.info(format!("Total params: {}", shape.parameters()))?;
-    memory::check(&shape, &Optimizer::new(&h), &h)?;
+    memory::check(&shape, &Optimizer::new(&h), &h, &train)?;
     let pool = Pool::new(threads);
     let mut network = Network::xavier(shape, h.seed);
+    if h.own.bias_terms {
+        network.start_output_at(train.mean_label());
+    }
     let frozen = pretrained::fill(log, folders, &h, &mut network)?;
-    let fit = Fit { pool: &pool, frozen, h: &h, train: &train, validation: validation.as_ref(), started };
-    let best = fit.run(log, &mut network)?;
+    let checkpoints = Checkpoints::find(folders, &train);
+    let validation = validation.as_ref();
+    let fit = Fit { pool: &pool, frozen, h: &h, train: &train, validation, checkpoints, started };
+    let best = fit.run(log, network)?;
+    let network = best.network;
     log.info(format!("Best model based on epoch {}. Best loss: {:.3}", best.epoch, best.loss))?;
     let path = folders.model();
     log.info(format!("Serializing model to {}", folders.shown(&path)))?;
@@ -115,7 +126,7 @@ fn announce(
         log.info("output_layer is set to mean_squared_error. Ignoring the hyperparameter 'num_classes'.")?;
     }
     for encoder in &h.encoders {
-        if encoder.token_embedding_dim != h.enc_dim {
+        if encoder.width(h.enc_dim) != encoder.token_embedding_dim {
             log.info(format!(
                 "Inconsistent enc_dim and token_embedding_dim found for token-embedding-encoder: {} vs {}. Setting \
                  token embedding dim to be {}",

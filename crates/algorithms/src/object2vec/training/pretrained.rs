@@ -107,7 +107,8 @@ fn read_embeddings(
         let values: Vec<&str> = parts.collect();
         if values.len() != table.columns() {
             return Err(wrong(format!(
-                "{} numbers, but the embeddings of this network have {} (for pooled_embedding, enc_dim)",
+                "{} numbers, but the embeddings of this network have {} (pooled_embedding: enc_dim; hcnn and bilstm: \
+                 token_embedding_dim)",
                 values.len(),
                 table.columns()
             )));
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn lines_that_do_not_fit_are_named() {
         let message = |text: &str| read(text).err().unwrap().message;
-        assert!(message("cat 1 2 3").ends_with("e.txt, line 1: 3 numbers, but the embeddings of this network have 4 (for pooled_embedding, enc_dim)"));
+        assert!(message("cat 1 2 3").ends_with("e.txt, line 1: 3 numbers, but the embeddings of this network have 4 (pooled_embedding: enc_dim; hcnn and bilstm: token_embedding_dim)"));
         assert!(message("\ncat 1 2 x 4").ends_with("line 2: 'x' is not a number"));
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 
 use super::log::{Log, python_time};
+use super::order::{Bucket, Rule};
 use super::scores::Scores;
 use crate::TrainFailure;
 use crate::object2vec::dataset::Dataset;
@@ -20,25 +21,33 @@ pub(super) fn channel(
     let words = [data.sides[0].total(), data.sides[1].total()];
     log.info(format!("Source words: {}", words[0]))?;
     log.info(format!("Target words: {}", words[1]))?;
-    log.info(format!("Total: {} samples in 1 buckets", data.len()))?;
-    let (batch, records) = (h.mini_batch_size, data.len());
-    let filled = records.next_multiple_of(batch);
-    let lengths = [h.encoders[0].max_seq_len, h.encoders[1].max_seq_len];
-    let bucket = format!("({}, {})", lengths[0], lengths[1]);
-    let per_batch = words[1] as f64 / (records as f64 / batch as f64);
-    log.info(format!(
-        "Bucket of {bucket} : {records} samples in {} batches of {batch}, approx {per_batch:.1} words/batch",
-        filled / batch
-    ))?;
+    let (batch, buckets) = (h.mini_batch_size, Rule::new(h).census(data));
+    log.info(format!("Total: {} samples in {} buckets", data.len(), buckets.len()))?;
+    if h.row_sparse && h.bucket_width > 0 {
+        log.info(
+            "token_embedding_storage_type is set to row_sparse. Ignoring the hyperparameter 'bucket_width'.",
+        )?;
+    }
+    for Bucket { lengths, samples, words } in &buckets {
+        let per_batch = *words as f64 / (*samples as f64 / batch as f64);
+        let batches = samples.div_ceil(batch);
+        log.info(format!(
+            "Bucket of ({}, {}) : {samples} samples in {batches} batches of {batch}, approx {per_batch:.1} words/batch",
+            lengths[0], lengths[1]
+        ))?;
+    }
     log.info("0 sentence pairs discarded")?;
     if data.truncated {
         log.warning("One or more sequences have been truncated because they exceeded max_seq_len")?;
     }
-    if filled > records {
-        log.info(format!(
-            "Replicating {} random sentences from bucket {bucket} to size it to multiple of {batch}",
-            filled - records
-        ))?;
+    for Bucket { lengths, samples, .. } in &buckets {
+        let missing = samples.next_multiple_of(batch) - samples;
+        if missing > 0 {
+            log.info(format!(
+                "Replicating {missing} random sentences from bucket ({}, {}) to size it to multiple of {batch}",
+                lengths[0], lengths[1]
+            ))?;
+        }
     }
     match h.negative_sampling_rate {
         0 => Ok(()),

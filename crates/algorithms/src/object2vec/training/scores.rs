@@ -16,12 +16,19 @@ pub(crate) struct Scores {
     losses: f64,
     /// Sum of absolute errors, or number of records whose true class is the most probable.
     others: f64,
+    /// Outputs are brought into this range before they are scored.
+    range: Option<(f32, f32)>,
 }
 
 impl Scores {
     /// Before the first record.
     pub(crate) fn new(output: OutputLayer) -> Self {
-        Self { output, records: 0, losses: 0.0, others: 0.0 }
+        Self { output, records: 0, losses: 0.0, others: 0.0, range: None }
+    }
+
+    /// Brings outputs into a range before they are scored, as answers to requests are.
+    pub(crate) fn within(self, range: Option<(f32, f32)>) -> Self {
+        Self { range, ..self }
     }
 
     /// Adds a batch: `labels[i]` belongs to row i of `outputs`. Where a place is given, the gradient is written there:
@@ -51,8 +58,9 @@ impl Scores {
 
     /// Turns the output into its error.
     fn add_value(&mut self, output: &mut [f32], label: f32) {
+        let shown = self.range.map_or(output[0], |(low, high)| output[0].clamp(low, high));
         output[0] -= label;
-        let error = f64::from(output[0]);
+        let error = f64::from(shown - label);
         self.losses += error * error;
         self.others += error.abs();
     }

@@ -40,6 +40,10 @@ impl Folders<'_> {
         self.0.join("model").join(crate::object2vec::MODEL_FILE)
     }
 
+    pub(super) fn checkpoints(&self) -> PathBuf {
+        self.0.join("checkpoints")
+    }
+
     pub(super) fn failure(&self) -> PathBuf {
         self.0.join("output/failure")
     }

@@ -191,6 +191,54 @@ fn pretrained_embeddings_start_the_table_and_stay_when_frozen() {
     );
 }
 
+/// Lists of which only the order says what the label is: whether 3 comes before 4.
+fn ordered(count: usize, seed: u64) -> String {
+    let mut random = Random::new(seed, 1);
+    let mut line = || {
+        let mut list: Vec<u32> = (0..2 + random.below(6)).map(|_| 5 + random.below(10)).collect();
+        let (first, last) = (random.below(2) as usize, list.len() - 1);
+        (list[0], list[last]) = if first == 1 { (3, 4) } else { (4, 3) };
+        format!("{{\"in0\":{list:?},\"in1\":[{}],\"label\":{first}}}\n", random.below(20))
+    };
+    (0..count).map(|_| line()).collect()
+}
+
+#[test]
+fn encoders_that_read_in_order_learn_from_order_in_buckets_and_on_any_number_of_threads() {
+    for network in ["hcnn", "bilstm"] {
+        let extra = [
+            ("enc0_network", network),
+            ("enc0_max_seq_len", "7"),
+            ("enc0_token_embedding_dim", "6"),
+            ("enc1_network", "pooled_embedding"),
+            ("enc1_max_seq_len", "1"),
+            ("bucket_width", "3"),
+            ("output_layer", "softmax"),
+            ("comparator_list", "concat"),
+            ("enc_dim", "12"),
+            ("epochs", "6"),
+            ("early_stopping_patience", "5"),
+        ];
+        let channels =
+            [("train", ordered(1500, 1)), ("validation", ordered(160, 2)), ("test", ordered(160, 3))];
+        let models: Vec<_> = [1, 3]
+            .into_iter()
+            .map(|threads| {
+                let root = folder(&extra, &channels);
+                let (result, lines) = run_in(root.path(), threads);
+                result.unwrap();
+                assert!(lines.iter().any(|l| l == "Total: 1500 samples in 3 buckets"), "{lines:#?}");
+                assert!(lines.iter().any(|l| l.starts_with("Bucket of (6, 1) : ")));
+                let accuracy = lines.iter().find(|l| l.contains("test accuracy <score>=")).unwrap();
+                let accuracy: f64 = accuracy.rsplit('=').next().unwrap().parse().unwrap();
+                assert!(accuracy > 0.95, "{network}: {accuracy}");
+                fs::read(root.path().join("model").join(MODEL_FILE)).unwrap()
+            })
+            .collect();
+        assert!(models[0] == models[1], "{network}: the number of threads changes the model");
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_model_on_any_number_of_threads() {
     let model = |seed: &str, threads: usize| {
@@ -201,6 +249,114 @@ fn the_same_seed_gives_the_same_model_on_any_number_of_threads() {
     let one = model("1", 1);
     assert!(one == model("1", 3), "the number of threads changes the model");
     assert!(one != model("2", 1), "the seed does not change the model");
+}
+
+/// A log that breaks at the first line with these words.
+struct Breaking<'a> {
+    at: &'a str,
+    kept: Vec<u8>,
+}
+
+impl Write for Breaking<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.kept.extend_from_slice(bytes);
+        if String::from_utf8_lossy(&self.kept).contains(self.at) {
+            return Err(std::io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_run_that_was_interrupted_ends_with_the_same_model() {
+    let cases: [&[(&str, &str)]; 5] = [
+        &[
+            ("_history", "ratings"),
+            ("_history_dropout", "0.2"),
+            ("_weight_average_epochs", "1.5"),
+            ("_learning_rate_schedule", "cosine"),
+            ("_bias_terms", "true"),
+            ("_embedding_decay", "0.01"),
+            ("_embedding_dropout", "0.1"),
+            ("_output_range", "1,4"),
+        ],
+        &[("dropout", "0.3"), ("learning_rate", "0.05"), ("epochs", "6")],
+        &[("optimizer", "adadelta"), ("enc0_network", "bilstm"), ("enc0_token_embedding_dim", "5")],
+        &[
+            ("optimizer", "adam"),
+            ("weight_decay", "0.001"),
+            ("output_layer", "softmax"),
+            ("num_classes", "6"),
+            ("negative_sampling_rate", "2"),
+        ],
+        &[("epochs", "30"), ("early_stopping_patience", "1"), ("early_stopping_tolerance", "0.1")],
+    ];
+    for extra in cases {
+        let channels = [("train", records(700, 1)), ("validation", records(100, 2))];
+        let whole = folder(extra, &channels);
+        run_in(whole.path(), 2).0.unwrap();
+        let want = fs::read(whole.path().join("model").join(MODEL_FILE)).unwrap();
+        let broken = folder(extra, &channels);
+        fs::create_dir(broken.path().join("checkpoints")).unwrap();
+        for at in ["Completed Epoch: 0", "Completed Epoch: 2", "Serializing model"] {
+            let mut out = Breaking { at, kept: Vec::new() };
+            assert!(train_with_threads(broken.path(), &mut out, 1).is_err(), "{at}");
+            assert!(!broken.path().join("model").join(MODEL_FILE).exists());
+        }
+        let (result, lines) = run_in(broken.path(), 2);
+        result.unwrap();
+        assert!(lines.iter().any(|l| l.starts_with(
+            "Loaded checkpoint from /opt/ml/checkpoints/object2vec.checkpoint. Continuing with epoch: "
+        )));
+        assert!(!lines.iter().any(|l| l.starts_with("Completed Epoch")), "all epochs were done");
+        let got = fs::read(broken.path().join("model").join(MODEL_FILE)).unwrap();
+        assert!(got == want, "{extra:?}: the interrupted run ends with another model");
+        let model = Predictor::load(&broken.path().join("model")).unwrap();
+        model.invoke("application/jsonlines", None, b"{\"in0\":[5],\"in1\":[3]}").unwrap();
+    }
+}
+
+#[test]
+fn more_epochs_continue_and_what_does_not_fit_is_refused() {
+    let channels = [("train", records(700, 1)), ("validation", records(100, 2))];
+    let run = |root: &tempfile::TempDir, extra: &[(&str, &str)]| {
+        let other = folder(extra, &channels);
+        let name = "input/config/hyperparameters.json";
+        fs::copy(other.path().join(name), root.path().join(name)).unwrap();
+        run_in(root.path(), 1)
+    };
+    let root = folder(&[], &channels);
+    fs::create_dir(root.path().join("checkpoints")).unwrap();
+    run(&root, &[("epochs", "2")]).0.unwrap();
+    let (result, lines) = run(&root, &[("epochs", "5")]);
+    result.unwrap();
+    let done = |line: &&String| line.starts_with("Completed Epoch");
+    assert_eq!(lines.iter().filter(done).count(), 3, "{lines:#?}");
+    let whole = folder(&[("epochs", "5")], &channels);
+    run_in(whole.path(), 1).0.unwrap();
+    let model = |root: &tempfile::TempDir| fs::read(root.path().join("model").join(MODEL_FILE)).unwrap();
+    assert!(model(&root) == model(&whole));
+    assert_eq!(
+        run(&root, &[("enc_dim", "20")]).0.unwrap_err().to_string(),
+        "ClientError: The checkpoint /opt/ml/checkpoints/object2vec.checkpoint was made with enc_dim = 16, but this \
+         job has enc_dim = 20. To start afresh, name a checkpoint location without a checkpoint"
+    );
+    fs::write(root.path().join("input/data/train/part-0.jsonl"), records(700, 9)).unwrap();
+    let (result, lines) = run(&root, &[("epochs", "6")]);
+    result.unwrap();
+    assert!(
+        lines.iter().any(|l| l == "The training records are not those that the checkpoint was made with.")
+    );
+    let path = root.path().join("checkpoints/object2vec.checkpoint");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert!(run(&root, &[]).0.unwrap_err().message.contains("checksum is wrong"));
 }
 
 #[test]
@@ -221,6 +377,29 @@ fn the_best_epoch_is_the_one_that_is_stored() {
     assert_ne!(losses.last(), Some(&best), "the test needs a best epoch before the last");
     let test = lines.iter().find(|l| l.contains("test mean_squared_error <loss>=")).unwrap();
     assert_eq!(test.rsplit('=').next().unwrap().parse::<f64>().unwrap(), best);
+}
+
+#[test]
+fn what_looks_like_a_mistake_is_said() {
+    let warned = |extra: &[(&str, &str)], channels: &[(&str, String)]| {
+        let (result, lines) = run_in(folder(extra, channels).path(), 1);
+        result.unwrap();
+        lines
+    };
+    let lines = warned(&[("weight_decay", "0.1"), ("epochs", "1")], &all_channels());
+    assert!(lines.iter().any(|l| l.starts_with("weight_decay is 0.1. It is added to the gradient")));
+    let lines = warned(&[("epochs", "1"), ("weight_decay", "0.01")], &all_channels());
+    assert!(!lines.iter().any(|l| l.starts_with("weight_decay is")), "{lines:#?}");
+    let lines = warned(&[("epochs", "1")], &all_channels()[..1]);
+    assert!(lines.iter().any(|l| l.starts_with("There is no validation channel")));
+    let new = "{\"in0\":[29],\"in1\":[1],\"label\":1}\n";
+    let train =
+        records(500, 1).lines().filter(|l| !l.contains("[29]")).fold(String::new(), |all, l| all + l + "\n");
+    let validation = new.repeat(3) + train.lines().next().unwrap();
+    let lines = warned(&[("epochs", "1")], &[("train", train.clone()), ("validation", validation)]);
+    let want = "1 of 2 ids that 'in0' has in the validation channel never occur in the train channel, in 3 of 4 records";
+    assert!(lines.iter().any(|l| l.starts_with(want)), "{lines:#?}");
+    assert!(!lines.iter().any(|l| l.contains("'in1' has in the validation")));
 }
 
 #[test]
