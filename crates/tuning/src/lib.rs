@@ -17,7 +17,7 @@ mod strategy;
 mod trial;
 mod tuner;
 
-pub use completion::{Completion, Reason};
+pub use completion::{Completion, Reason, converged, not_improving};
 pub use curve::{Hyperband, Verdict, median_rule};
 pub use space::{Parameter, Range, Scaling, Setting, Space, SpaceError, Value};
 pub use trial::{Outcome, Trial, TrialId};

@@ -103,7 +103,7 @@ pub struct Tuner {
 }
 
 /// Suggestions of the spread design before the model takes over.
-const DESIGN: usize = 3;
+const DESIGN: usize = 5;
 /// Expected improvements that are remembered.
 const REMEMBERED: usize = 8;
 /// The random stream of the design; suggestions use their own numbers.
