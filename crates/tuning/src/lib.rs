@@ -10,8 +10,10 @@ mod completion;
 mod curve;
 mod exact;
 mod gaussian;
+mod insight;
 pub mod limits;
 mod random;
+pub mod report;
 mod space;
 mod strategy;
 mod trial;
@@ -19,6 +21,7 @@ mod tuner;
 
 pub use completion::{Completion, Reason, converged, not_improving};
 pub use curve::{Hyperband, Verdict, median_rule};
+pub use insight::{Insight, insights};
 pub use space::{Parameter, Range, Scaling, Setting, Space, SpaceError, Value};
 pub use trial::{Outcome, Trial, TrialId};
 pub use tuner::{Direction, Settings, Strategy, Tuner, TunerError};

@@ -309,7 +309,7 @@ impl Range {
     }
 
     /// The value at a coordinate.
-    fn value(&self, place: f64) -> Value {
+    pub(crate) fn value(&self, place: f64) -> Value {
         match self {
             Self::Continuous { min, max, .. } => Value::Number(self.scale().value(place).clamp(*min, *max)),
             Self::Integer { min, max, .. } => {

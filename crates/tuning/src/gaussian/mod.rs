@@ -17,7 +17,7 @@ mod target;
 
 pub use acquisition::Ensemble;
 pub use inference::{Chain, sample};
-pub use kernel::{Features, Hyperparameters};
+pub use kernel::Features;
 pub use process::{Data, Process};
 pub use search::{Candidates, identity, snap};
 pub use target::Target;

@@ -249,8 +249,8 @@ fn neighbours(space: &Space, point: &[f64]) -> Vec<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gaussian::kernel::Features;
-    use crate::gaussian::{Data, Hyperparameters, Process};
+    use crate::gaussian::kernel::{Features, Hyperparameters};
+    use crate::gaussian::{Data, Process};
     use crate::space::{Parameter, Range, Scaling};
 
     #[test]

@@ -4,6 +4,6 @@ mod bayesian;
 mod grid;
 mod sampled;
 
-pub use bayesian::{Known, Suggestion, model, suggest};
+pub use bayesian::{Known, model, suggest};
 pub use grid::nth_free;
 pub use sampled::{designed, drawn};
