@@ -34,36 +34,28 @@ async fn sagemaker(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
         "AddTags" => plane.add_tags(document).await,
         "CreateEndpoint" => plane.create_endpoint(scope, document).await,
         "CreateEndpointConfig" => plane.create_endpoint_config(scope, document).await,
-        "CreateHyperParameterTuningJob" => {
-            plane.create_hyper_parameter_tuning_job(scope, document).await
-        }
+        "CreateHyperParameterTuningJob" => plane.create_hyper_parameter_tuning_job(scope, document).await,
         "CreateModel" => plane.create_model(scope, document).await,
         "CreateProcessingJob" => plane.create_processing_job(scope, document).await,
         "CreateTrainingJob" => plane.create_training_job(scope, document).await,
         "CreateTransformJob" => plane.create_transform_job(scope, document).await,
         "DeleteEndpoint" => plane.delete_endpoint(scope, document).await,
         "DeleteEndpointConfig" => plane.delete_endpoint_config(scope, document).await,
-        "DeleteHyperParameterTuningJob" => {
-            plane.delete_hyper_parameter_tuning_job(scope, document).await
-        }
+        "DeleteHyperParameterTuningJob" => plane.delete_hyper_parameter_tuning_job(scope, document).await,
         "DeleteModel" => plane.delete_model(scope, document).await,
         "DeleteProcessingJob" => plane.delete_processing_job(scope, document).await,
         "DeleteTags" => plane.delete_tags(document).await,
         "DeleteTrainingJob" => plane.delete_training_job(scope, document).await,
         "DescribeEndpoint" => plane.describe_endpoint(scope, document).await,
         "DescribeEndpointConfig" => plane.describe_endpoint_config(scope, document).await,
-        "DescribeHyperParameterTuningJob" => {
-            plane.describe_hyper_parameter_tuning_job(scope, document).await
-        }
+        "DescribeHyperParameterTuningJob" => plane.describe_hyper_parameter_tuning_job(scope, document).await,
         "DescribeModel" => plane.describe_model(scope, document).await,
         "DescribeProcessingJob" => plane.describe_processing_job(scope, document).await,
         "DescribeTrainingJob" => plane.describe_training_job(scope, document).await,
         "DescribeTransformJob" => plane.describe_transform_job(scope, document).await,
         "ListEndpointConfigs" => plane.list_endpoint_configs(scope, document).await,
         "ListEndpoints" => plane.list_endpoints(scope, document).await,
-        "ListHyperParameterTuningJobs" => {
-            plane.list_hyper_parameter_tuning_jobs(scope, document).await
-        }
+        "ListHyperParameterTuningJobs" => plane.list_hyper_parameter_tuning_jobs(scope, document).await,
         "ListModels" => plane.list_models(scope, document).await,
         "ListProcessingJobs" => plane.list_processing_jobs(scope, document).await,
         "ListTags" => plane.list_tags(document).await,
@@ -72,9 +64,7 @@ async fn sagemaker(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
         "ListTrainingJobsForHyperParameterTuningJob" => {
             plane.list_training_jobs_for_hyper_parameter_tuning_job(scope, document).await
         }
-        "StopHyperParameterTuningJob" => {
-            plane.stop_hyper_parameter_tuning_job(scope, document).await
-        }
+        "StopHyperParameterTuningJob" => plane.stop_hyper_parameter_tuning_job(scope, document).await,
         "StopProcessingJob" => plane.stop_processing_job(scope, document).await,
         "StopTrainingJob" => plane.stop_training_job(scope, document).await,
         "StopTransformJob" => plane.stop_transform_job(scope, document).await,

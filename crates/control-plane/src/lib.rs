@@ -38,6 +38,7 @@ use sagebrush_types::{Failure, FailureKind, Outcome, Resource, RouteTable, Scope
 use tokio::sync::watch;
 
 pub use built_in::{BuiltIn, MetricDefinition};
+pub use tuning_job::{ReportFile, tuning_report};
 
 /// What the control plane is made with.
 #[derive(Debug)]

@@ -5,7 +5,9 @@
 
 use std::time::Instant;
 
-use sagebrush_tuning::{Direction, Outcome, Parameter, Range, Scaling, Settings, Space, Strategy, Tuner, Value};
+use sagebrush_tuning::{
+    Direction, Outcome, Parameter, Range, Scaling, Settings, Space, Strategy, Tuner, Value,
+};
 
 const SUGGESTIONS: usize = 5;
 
@@ -35,7 +37,8 @@ fn objective(number: usize, setting: &[Value]) -> f64 {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut counts: Vec<usize> = std::env::args().skip(1).map(|text| text.parse()).collect::<Result<_, _>>()?;
+    let mut counts: Vec<usize> =
+        std::env::args().skip(1).map(|text| text.parse()).collect::<Result<_, _>>()?;
     if counts.is_empty() {
         counts = vec![100, 750];
     }
@@ -57,7 +60,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             tuner.tell(id, Outcome::Measured(objective(number, &setting)))?;
         }
         let then = &seconds[1..];
-        let (least, most) = (then.iter().copied().fold(f64::INFINITY, f64::min), then.iter().copied().fold(0.0, f64::max));
+        let (least, most) =
+            (then.iter().copied().fold(f64::INFINITY, f64::min), then.iter().copied().fold(0.0, f64::max));
         println!("{count:>8} {:>10.3} {:>24}", seconds[0], format!("{least:.3} {most:.3}"));
     }
     Ok(())

@@ -91,9 +91,11 @@ mod tests {
     #[test]
     fn a_target_counts_in_its_direction() {
         let completion = Completion { target: Some(0.5), ..Completion::default() };
-        for (direction, value, reached) in
-            [(Direction::Minimize, 0.4, true), (Direction::Maximize, 0.4, false), (Direction::Maximize, 0.5, true)]
-        {
+        for (direction, value, reached) in [
+            (Direction::Minimize, 0.4, true),
+            (Direction::Maximize, 0.4, false),
+            (Direction::Maximize, 0.5, true),
+        ] {
             let mut tuner = tuner(Strategy::Random, direction);
             assert_eq!(completion.reached(&tuner), None);
             step(&mut tuner, |_| value);

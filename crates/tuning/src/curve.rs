@@ -38,8 +38,11 @@ pub fn median_rule(direction: Direction, trials: &[Trial], running: &Trial) -> V
     }
     averages.sort_by(f64::total_cmp);
     let middle = averages.len() / 2;
-    let median =
-        if averages.len() % 2 == 1 { averages[middle] } else { 0.5 * (averages[middle - 1] + averages[middle]) };
+    let median = if averages.len() % 2 == 1 {
+        averages[middle]
+    } else {
+        0.5 * (averages[middle - 1] + averages[middle])
+    };
     if direction.lower(latest) > direction.lower(median) { Verdict::Stop } else { Verdict::GoOn }
 }
 
@@ -62,7 +65,8 @@ impl Hyperband {
     /// Resources of the rungs of a bracket, below `max`.
     fn rungs(self, bracket: u32) -> impl Iterator<Item = u64> {
         let first = self.min.max(1).saturating_mul(REDUCTION.saturating_pow(bracket));
-        std::iter::successors(Some(first), |rung| rung.checked_mul(REDUCTION)).take_while(move |rung| *rung < self.max)
+        std::iter::successors(Some(first), |rung| rung.checked_mul(REDUCTION))
+            .take_while(move |rung| *rung < self.max)
     }
 
     /// Number of brackets: the last one has no rung and runs its trials to the end.
@@ -108,9 +112,7 @@ impl Hyperband {
         let others: Vec<f64> = trials
             .iter()
             .enumerate()
-            .filter(|(other, trial)| {
-                *other != number && trial.source == 0 && self.bracket(*other) == bracket
-            })
+            .filter(|(other, trial)| *other != number && trial.source == 0 && self.bracket(*other) == bracket)
             .filter_map(|(_, trial)| at(trial))
             .collect();
         let better = others.iter().filter(|value| **value < own).count() as u64;
@@ -134,9 +136,8 @@ mod tests {
             .map(|curve| trial(curve, Outcome::Measured(curve[2])))
             .collect();
         // Running averages after two epochs: 3, 4, 5.
-        let verdict = |curve: &[f64]| {
-            median_rule(Direction::Minimize, &ended, &trial(curve, Outcome::Pending))
-        };
+        let verdict =
+            |curve: &[f64]| median_rule(Direction::Minimize, &ended, &trial(curve, Outcome::Pending));
         assert_eq!(verdict(&[9.0, 4.0]), Verdict::GoOn);
         assert_eq!(verdict(&[1.0, 4.1]), Verdict::Stop);
         assert_eq!(verdict(&[]), Verdict::GoOn);
@@ -173,6 +174,10 @@ mod tests {
         }
         assert_eq!(stopped, 26);
         trials.push(trial(&[-1.0; 27], Outcome::Pending));
-        assert_eq!(hyperband.judge(Direction::Minimize, &trials, 27), Verdict::Stop, "it reached the maximum");
+        assert_eq!(
+            hyperband.judge(Direction::Minimize, &trials, 27),
+            Verdict::Stop,
+            "it reached the maximum"
+        );
     }
 }

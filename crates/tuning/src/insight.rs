@@ -101,8 +101,7 @@ fn rank_correlation(left: &[f64], right: &[f64]) -> Option<f64> {
     }
     let (left, right) = (ranks(left), ranks(right));
     let mean = (left.len() as f64 - 1.0) / 2.0;
-    let product =
-        |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>();
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>();
     let scale = (product(&left, &left) * product(&right, &right)).sqrt();
     (scale > 0.0).then(|| product(&left, &right) / scale)
 }
@@ -129,10 +128,15 @@ mod tests {
         };
         let choice = Range::Categorical { values: vec!["a".into(), "b".into()] };
         let space =
-            Space::new(vec![real("strong"), real("idle"), Parameter { name: "kind".into(), range: choice }]).unwrap();
+            Space::new(vec![real("strong"), real("idle"), Parameter { name: "kind".into(), range: choice }])
+                .unwrap();
         let settings = Settings { strategy: Strategy::Random, direction: Direction::Minimize, seed: 4 };
         let mut tuner = Tuner::new(space, settings).unwrap();
-        assert!(insights(&tuner).iter().all(|insight| insight.importance.is_none() && insight.correlation.is_none()));
+        assert!(
+            insights(&tuner)
+                .iter()
+                .all(|insight| insight.importance.is_none() && insight.correlation.is_none())
+        );
         for _ in 0..40 {
             let (id, setting) = tuner.ask().unwrap().unwrap();
             let [Value::Number(strong), _, Value::Text(kind)] = &setting[..] else { panic!() };

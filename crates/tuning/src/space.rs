@@ -144,8 +144,7 @@ impl Space {
             if parameters[..index].iter().any(|earlier| earlier.name == parameter.name) {
                 return Err(SpaceError::Twice(parameter.name.clone()));
             }
-            check(parameter)
-                .map_err(|what| SpaceError::Range { name: parameter.name.clone(), what })?;
+            check(parameter).map_err(|what| SpaceError::Range { name: parameter.name.clone(), what })?;
         }
         Ok(Self(parameters))
     }
@@ -175,8 +174,11 @@ impl Space {
 
     /// The setting in text form, by name; `None` as for [`Space::point`], or when a name is missing.
     pub fn parse<'a>(&self, text: impl Fn(&str) -> Option<&'a str>) -> Option<Setting> {
-        let setting: Setting =
-            self.0.iter().map(|parameter| parameter.range.parse(text(&parameter.name)?)).collect::<Option<_>>()?;
+        let setting: Setting = self
+            .0
+            .iter()
+            .map(|parameter| parameter.range.parse(text(&parameter.name)?))
+            .collect::<Option<_>>()?;
         self.point(&setting).map(|_| setting)
     }
 
@@ -385,7 +387,9 @@ impl Range {
     /// A coordinate from a uniform number in `[0, 1)`.
     pub(crate) fn spread(&self, unit: f64) -> f64 {
         match self {
-            Self::Categorical { values } => (unit * values.len() as f64).floor().min(values.len() as f64 - 1.0),
+            Self::Categorical { values } => {
+                (unit * values.len() as f64).floor().min(values.len() as f64 - 1.0)
+            }
             Self::Integer { .. } | Self::Continuous { .. } => self.snap(unit),
         }
     }
@@ -425,7 +429,10 @@ mod tests {
         assert!(message(real(f64::NAN, 1.0, Scaling::Linear)).contains("finite"));
         assert!(message(Range::Categorical { values: vec![] }).contains("0 values"));
         assert!(message(Range::Categorical { values: vec!["a".into(), "a".into()] }).contains("twice"));
-        assert!(message(Range::Integer { min: 0, max: 9, scaling: Scaling::Logarithmic }).contains("larger than 0"));
+        assert!(
+            message(Range::Integer { min: 0, max: 9, scaling: Scaling::Logarithmic })
+                .contains("larger than 0")
+        );
         assert_eq!(Space::new(vec![]), Err(SpaceError::Count(0)));
     }
 
@@ -457,8 +464,14 @@ mod tests {
     #[test]
     fn finite_spaces_are_enumerated_once_each() -> Result<(), SpaceError> {
         let space = Space::new(vec![
-            Parameter { name: "n".into(), range: Range::Integer { min: 2, max: 4, scaling: Scaling::Logarithmic } },
-            Parameter { name: "c".into(), range: Range::Categorical { values: vec!["a".into(), "b".into()] } },
+            Parameter {
+                name: "n".into(),
+                range: Range::Integer { min: 2, max: 4, scaling: Scaling::Logarithmic },
+            },
+            Parameter {
+                name: "c".into(),
+                range: Range::Categorical { values: vec!["a".into(), "b".into()] },
+            },
         ])?;
         let points: Vec<String> = space
             .enumerate(100)

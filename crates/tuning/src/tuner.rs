@@ -185,7 +185,8 @@ impl Tuner {
         };
         let Some(point) = point else { return Ok(None) };
         let setting = self.space.setting(&point);
-        let trial = Trial { setting: setting.clone(), outcome: Outcome::Pending, curve: Vec::new(), source: 0 };
+        let trial =
+            Trial { setting: setting.clone(), outcome: Outcome::Pending, curve: Vec::new(), source: 0 };
         self.trials.push(trial);
         self.asked += 1;
         Ok(Some((self.asked - 1, setting)))

@@ -72,7 +72,8 @@ impl ControlPlane {
             None => None,
         };
         self.check_open(Resource::HyperParameterTuningJob, TUNING_JOBS_OPEN).await?;
-        let state = State { limits, searches, children: Vec::new(), closing: None, converged: None, inherited };
+        let state =
+            State { limits, searches, children: Vec::new(), closing: None, converged: None, inherited };
         begin(&mut kept, &state, &arn, now)?;
         kept["_Tags"] = document.get("Tags").cloned().unwrap_or_else(|| json!([]));
         let record = NewRecord {
@@ -108,7 +109,9 @@ impl ControlPlane {
             } else {
                 (format!("TrainingJobDefinitions[{index}]"), &document["TrainingJobDefinitions"][index])
             };
-            let twice = definitions(request).take(index).any(|other| other.definition_name == definition.definition_name);
+            let twice = definitions(request)
+                .take(index)
+                .any(|other| other.definition_name == definition.definition_name);
             if one.is_none() && (twice || definition.definition_name.is_none()) {
                 return Err(Failure::invalid(format!(
                     "{field}.DefinitionName: every one of several definitions has a name of its own."
@@ -173,7 +176,8 @@ fn random_seed() -> u64 {
 }
 
 fn strategy(config: &Config, definition: &Definition) -> Outcome<Strategy> {
-    let hyperband = config.strategy_config.as_ref().and_then(|config| config.hyperband_strategy_config.as_ref());
+    let hyperband =
+        config.strategy_config.as_ref().and_then(|config| config.hyperband_strategy_config.as_ref());
     if config.strategy != "Hyperband" && hyperband.is_some() {
         return Err(Failure::invalid(format!(
             "HyperParameterTuningJobConfig.StrategyConfig.HyperbandStrategyConfig: the strategy is {}. The configuration belongs to Hyperband.",
@@ -261,7 +265,8 @@ fn limits(request: &CreateTuningJob, searches: &[Search], now: i64) -> Outcome<L
         &format!("{place}.MaxParallelTrainingJobs"),
         "at least one training job runs at a time.",
     )?;
-    let runtime = limits.max_runtime_in_seconds.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX / 2_000));
+    let runtime =
+        limits.max_runtime_in_seconds.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX / 2_000));
     let automatic = request.autotune.is_some() && config.strategy != "Hyperband";
     let early = config.training_job_early_stopping_type.as_deref();
     Ok(Limits {

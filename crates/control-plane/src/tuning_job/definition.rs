@@ -112,8 +112,10 @@ fn metrics(plane: &ControlPlane, field: &str, definition: &Definition) -> Outcom
         Failure::invalid(format!("{place}: a training job needs the image of its algorithm."))
     })?;
     let built_in = plane.built_in(&place, image, Task::Train)?;
-    let own = built_in.metric_definitions.iter().map(|metric| (metric.name.to_owned(), metric.regex.to_owned()));
-    let given = specification.metric_definitions.iter().map(|metric| (metric.name.clone(), metric.regex.clone()));
+    let own =
+        built_in.metric_definitions.iter().map(|metric| (metric.name.to_owned(), metric.regex.to_owned()));
+    let given =
+        specification.metric_definitions.iter().map(|metric| (metric.name.clone(), metric.regex.clone()));
     Ok(own.chain(given).collect())
 }
 
@@ -132,7 +134,9 @@ fn described(
     fixed.insert(OBJECTIVE_PARAMETER.into(), json!(metric));
     shown["StaticHyperParameters"] = fixed.into();
     default_member(&mut shown["OutputDataConfig"], "KmsKeyId", json!(""));
-    for name in ["EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"] {
+    for name in
+        ["EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"]
+    {
         default_member(&mut shown, name, json!(false));
     }
     if let Some(resources) = resources(definition)? {
@@ -183,8 +187,7 @@ pub fn training_job(shown: &Value, name: &str, space: &Space, setting: &Setting,
     let mut request = crate::document::pick(shown, PASSED);
     let algorithm = &shown["AlgorithmSpecification"];
     request["TrainingJobName"] = json!(name);
-    request["AlgorithmSpecification"] =
-        json!({"TrainingImage": algorithm["TrainingImage"], "TrainingInputMode": algorithm["TrainingInputMode"]});
+    request["AlgorithmSpecification"] = json!({"TrainingImage": algorithm["TrainingImage"], "TrainingInputMode": algorithm["TrainingInputMode"]});
     let mut hyperparameters: Map<String, Value> =
         shown["StaticHyperParameters"].as_object().cloned().unwrap_or_default();
     hyperparameters.extend(tuned(space, setting));

@@ -64,7 +64,8 @@ fn sorted<'a>(state: &'a State, request: &ListTrainingJobs) -> Vec<&'a Child> {
         Result::Measured(value) => Some(value),
         Result::Pending | Result::Failed => None,
     };
-    let wanted = |child: &&Child| request.status_equals.as_deref().is_none_or(|wanted| status(child) == wanted);
+    let wanted =
+        |child: &&Child| request.status_equals.as_deref().is_none_or(|wanted| status(child) == wanted);
     let mut children: Vec<&Child> = state.children.iter().filter(wanted).collect();
     let by_objective = request.sort_by.as_deref() == Some("FinalObjectiveMetricValue");
     match request.sort_by.as_deref() {
@@ -73,11 +74,14 @@ fn sorted<'a>(state: &'a State, request: &ListTrainingJobs) -> Vec<&'a Child> {
         Some("FinalObjectiveMetricValue") => {
             // As AWS does it, only jobs that have a value are in a list sorted by it.
             children.retain(|child| objective(child).is_some());
-            children.sort_by(|a, b| objective(a).unwrap_or_default().total_cmp(&objective(b).unwrap_or_default()));
+            children.sort_by(|a, b| {
+                objective(a).unwrap_or_default().total_cmp(&objective(b).unwrap_or_default())
+            });
         }
         _ => {}
     }
-    let ascending = by_objective && request.sort_order.is_none() || request.sort_order.as_deref() == Some("Ascending");
+    let ascending =
+        by_objective && request.sort_order.is_none() || request.sort_order.as_deref() == Some("Ascending");
     if !ascending {
         children.reverse();
     }

@@ -26,6 +26,7 @@ use crate::page::ListShape;
 use crate::workflow::job;
 use crate::{ControlPlane, failure, request as decoding};
 
+pub use report::{ReportFile, tuning_report};
 pub use workflow::start as resume;
 
 /// The one step of the workflow; what is to be done in it stands in the state.
@@ -40,7 +41,10 @@ struct TuningJobName {
 /// A record's document without the members that are the server's own.
 fn shown(document: &Value) -> Value {
     let members = document.as_object().into_iter().flatten();
-    members.filter(|(name, _)| !name.starts_with('_')).map(|(name, value)| (name.clone(), value.clone())).collect()
+    members
+        .filter(|(name, _)| !name.starts_with('_'))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 impl ControlPlane {
@@ -48,7 +52,11 @@ impl ControlPlane {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn describe_hyper_parameter_tuning_job(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
+    pub async fn describe_hyper_parameter_tuning_job(
+        &self,
+        scope: &Scope,
+        document: &Value,
+    ) -> Outcome<Value> {
         let name: TuningJobName = decoding::decode("DescribeHyperParameterTuningJob", document)?;
         let name = &name.hyper_parameter_tuning_job_name;
         Ok(shown(&self.find(scope, Resource::HyperParameterTuningJob, name).await?.document))

@@ -38,7 +38,10 @@ pub fn space(field: &str, ranges: &Ranges, autotune: bool) -> Outcome<Space> {
 fn ends<T: std::str::FromStr>(place: &str, range: &NumericRange, kind: &str) -> Outcome<(T, T)> {
     let parse = |member: &str, text: &str| {
         text.trim().parse::<T>().map_err(|_| {
-            Failure::invalid(format!("{place}.{member}: '{text}', of the parameter '{}', is not {kind}.", range.name))
+            Failure::invalid(format!(
+                "{place}.{member}: '{text}', of the parameter '{}', is not {kind}.",
+                range.name
+            ))
         })
     };
     Ok((parse("MinValue", &range.min_value)?, parse("MaxValue", &range.max_value)?))
@@ -63,7 +66,11 @@ fn guessed(parameter: &AutoParameter) -> Parameter {
     let range = if let Ok(value) = hint.parse::<i64>() {
         let reach = value.saturating_abs();
         match value {
-            1.. => Range::Integer { min: (value / 10).max(1), max: value.saturating_mul(10), scaling: Scaling::Auto },
+            1.. => Range::Integer {
+                min: (value / 10).max(1),
+                max: value.saturating_mul(10),
+                scaling: Scaling::Auto,
+            },
             _ => Range::Integer {
                 min: value.saturating_sub(reach.max(1)),
                 max: value.saturating_add(reach.max(1)),
@@ -104,7 +111,10 @@ mod tests {
             one(json!({"Name": "lr", "MinValue": "a", "MaxValue": "1"})),
             "ParameterRanges.ContinuousParameterRanges[0].MinValue: 'a', of the parameter 'lr', is not a number."
         );
-        assert!(one(json!({"Name": "lr", "MinValue": "2", "MaxValue": "1"})).contains("'lr': its minimum 2 is larger"));
+        assert!(
+            one(json!({"Name": "lr", "MinValue": "2", "MaxValue": "1"}))
+                .contains("'lr': its minimum 2 is larger")
+        );
         let zero = json!({"Name": "lr", "MinValue": "0", "MaxValue": "1", "ScalingType": "Logarithmic"});
         assert!(one(zero).contains("logarithmic scaling needs a minimum larger than 0"));
         let auto = json!({"AutoParameters": [{"Name": "lr", "ValueHint": "0.1"}]});

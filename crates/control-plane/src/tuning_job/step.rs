@@ -37,10 +37,8 @@ pub fn observe(state: &mut State, index: usize, seen: Seen) -> Outcome<bool> {
             let status = JobStatus::parse(&record.status)
                 .ok_or_else(|| Failure::internal(format!("{}: status {}", record.key, record.status)))?;
             child.status = Some(status);
-            child.times = (
-                milliseconds(&document["TrainingStartTime"]),
-                milliseconds(&document["TrainingEndTime"]),
-            );
+            child.times =
+                (milliseconds(&document["TrainingStartTime"]), milliseconds(&document["TrainingEndTime"]));
             child.failure = document["FailureReason"].as_str().map(str::to_owned);
             let (search, trial) = (child.search, child.trial);
             let search = &mut state.searches[search];
@@ -114,7 +112,8 @@ pub fn close(state: &mut State, stopping: bool, now: i64) {
         (spent || nothing_left).then_some(Closing::Exhausted)
     };
     // Time may run out while the last jobs run.
-    let late = closing == Some(Closing::Exhausted) && state.limits.deadline.is_some_and(|deadline| now >= deadline);
+    let late =
+        closing == Some(Closing::Exhausted) && state.limits.deadline.is_some_and(|deadline| now >= deadline);
     state.closing = if late { Some(Closing::Time) } else { closing };
 }
 
@@ -133,11 +132,15 @@ fn hopeless(state: &State) -> bool {
 /// Decides on further training jobs, up to `parallel` at once. The names end in a random part, as AWS's
 /// do, so that a tuning job of the same name as a deleted one does not meet its training jobs.
 pub fn extend(state: &mut State, tuning_job: &str, parallel: usize, now: i64) -> Outcome<()> {
-    while state.closing.is_none() && state.children.len() < state.limits.jobs && state.open().count() < parallel {
+    while state.closing.is_none()
+        && state.children.len() < state.limits.jobs
+        && state.open().count() < parallel
+    {
         let number = state.children.len();
         let count = state.searches.len();
         // Definitions take turns.
-        let Some(index) = (0..count).map(|step| (number + step) % count).find(|index| !state.searches[*index].exhausted)
+        let Some(index) =
+            (0..count).map(|step| (number + step) % count).find(|index| !state.searches[*index].exhausted)
         else {
             return Ok(());
         };

@@ -87,7 +87,13 @@ fn check_identical(place: &str, name: &str, earlier: &Value, new: &Value) -> Out
     Ok(())
 }
 
-fn take_over(state: &State, earlier: usize, shown: &Value, search: &mut Search, source: usize) -> Outcome<()> {
+fn take_over(
+    state: &State,
+    earlier: usize,
+    shown: &Value,
+    search: &mut Search,
+    source: usize,
+) -> Outcome<()> {
     let from = &state.searches[earlier].tuner;
     let fixed = &shown["StaticHyperParameters"];
     for trial in from.own() {
@@ -99,7 +105,10 @@ fn take_over(state: &State, earlier: usize, shown: &Value, search: &mut Search, 
             tuned.or_else(|| fixed[name].as_str())
         };
         if let Some(setting) = search.tuner.space().parse(text) {
-            search.tuner.learn(source, setting, objective).map_err(|error| Failure::invalid(error.to_string()))?;
+            search
+                .tuner
+                .learn(source, setting, objective)
+                .map_err(|error| Failure::invalid(error.to_string()))?;
         }
     }
     Ok(())

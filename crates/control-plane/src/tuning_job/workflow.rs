@@ -73,7 +73,10 @@ async fn round(plane: &ControlPlane, key: &Key) -> Outcome<Round> {
         return Ok(Round::Over);
     }
     let mut state = State::of(&record)?;
-    plane.shared.live.expect_jobs(&record.arn, state.limits.parallel.min(JOBS_AT_ONCE).min(state.limits.jobs));
+    plane
+        .shared
+        .live
+        .expect_jobs(&record.arn, state.limits.parallel.min(JOBS_AT_ONCE).min(state.limits.jobs));
     let mut stops = look(plane, key, &mut state).await?;
     let now = plane.now();
     let stopping = record.status == JobStatus::Stopping.as_str();
@@ -104,7 +107,8 @@ async fn round(plane: &ControlPlane, key: &Key) -> Outcome<Round> {
     for stop in stops {
         stop_training_job(plane, key, &stop).await?;
     }
-    let deadline = state.limits.deadline.map(|deadline| Duration::from_millis((deadline - now).max(0) as u64));
+    let deadline =
+        state.limits.deadline.map(|deadline| Duration::from_millis((deadline - now).max(0) as u64));
     let wait = if created { LONGEST } else { AFTER_TROUBLE };
     Ok(Round::Wait(deadline.map_or(wait, |left| left.min(wait))))
 }
@@ -173,7 +177,8 @@ async fn write(plane: &ControlPlane, key: &Key, before: &Record, state: &State) 
         record.document[MEMBER] = kept;
         Ok(())
     };
-    let written = plane.store().update(key, &WorkflowChange::Keep, update).await.map_err(failure::of_metastore)?;
+    let written =
+        plane.store().update(key, &WorkflowChange::Keep, update).await.map_err(failure::of_metastore)?;
     Ok(written.is_ok())
 }
 
@@ -242,7 +247,9 @@ async fn create(plane: &ControlPlane, record: &Record, state: &State) -> Outcome
             Ok(_) => {}
             // It was created before a restart.
             Err(Failure { kind: FailureKind::AlreadyExists(_), .. }) => {}
-            Err(failure) if failure.is_retryable() || failure.kind == FailureKind::LimitExceeded => all = false,
+            Err(failure) if failure.is_retryable() || failure.kind == FailureKind::LimitExceeded => {
+                all = false
+            }
             Err(failure) => refuse(plane, &record.key, &child.name, failure.message).await?,
         }
     }
@@ -281,13 +288,17 @@ async fn stop_training_job(plane: &ControlPlane, key: &Key, name: &str) -> Outco
 
 async fn end(plane: &ControlPlane, key: &Key, record: &Record, state: &State) -> Outcome<()> {
     let (status, reason) = step::ending(state);
-    report::store(plane, record, state).await;
+    let mut last = record.clone();
+    publish(&mut last, state, &scope(plane, key), plane.now());
+    last.document["HyperParameterTuningJobStatus"] = json!(status.as_str());
+    report::store(plane, &scope(plane, key), &last, state).await;
     let now = plane.now();
     let written = plane
         .store()
         .update(key, &WorkflowChange::End, |record| {
             // A user's stop that came after the last training job still counts as one.
-            let status = if record.status == JobStatus::Stopping.as_str() { JobStatus::Stopped } else { status };
+            let status =
+                if record.status == JobStatus::Stopping.as_str() { JobStatus::Stopped } else { status };
             job::set_status(record, status)?;
             record.document["HyperParameterTuningJobStatus"] = json!(status.as_str());
             record.document["HyperParameterTuningEndTime"] = seconds(now);

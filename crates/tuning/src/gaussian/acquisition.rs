@@ -52,7 +52,8 @@ impl Ensemble {
                 .zip(&slope.variance_gradient)
                 .map(|(mean, variance)| {
                     let of_deviation = variance / (2.0 * deviation);
-                    (improvement.density_ratio * of_deviation - improvement.cumulative_ratio * mean) / deviation
+                    (improvement.density_ratio * of_deviation - improvement.cumulative_ratio * mean)
+                        / deviation
                 })
                 .collect();
             gradients.push(gradient);

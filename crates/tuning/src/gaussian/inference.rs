@@ -31,7 +31,8 @@ struct Prior {
 /// Length scales grow with the square root of the number of parameters, as distances in the cube do
 /// (Hvarfner et al., "Vanilla Bayesian Optimization Performs Great in High Dimensions", 2024).
 fn priors(scales: usize) -> Vec<Prior> {
-    let length = Prior { mean: (0.5 * (scales.max(1) as f64).sqrt()).ln(), deviation: 1.0, low: -3.5, high: 5.0 };
+    let length =
+        Prior { mean: (0.5 * (scales.max(1) as f64).sqrt()).ln(), deviation: 1.0, low: -3.5, high: 5.0 };
     let amplitude = Prior { mean: 0.2, deviation: 0.6, low: -3.0, high: 4.0 };
     let noise = Prior { mean: -4.0, deviation: 1.6, low: -8.0, high: 1.0 };
     let mut priors = vec![length; scales];

@@ -1,8 +1,8 @@
 //! The covariance: Matern 5/2 over scaled distances, one length scale a parameter. Two values of a
 //! categorical parameter are one apart whichever they are.
 
-use ndarray::linalg::general_mat_mul;
 use ndarray::Array2;
+use ndarray::linalg::general_mat_mul;
 use serde::{Deserialize, Serialize};
 
 use crate::space::Space;
@@ -93,7 +93,8 @@ impl Features {
 
     /// Rows of scaled features.
     pub fn scaled(&self, points: &[Vec<f64>], hyper: &Hyperparameters) -> Array2<f64> {
-        let inverse: Vec<f64> = self.parameter.iter().map(|parameter| 1.0 / hyper.length(*parameter)).collect();
+        let inverse: Vec<f64> =
+            self.parameter.iter().map(|parameter| 1.0 / hyper.length(*parameter)).collect();
         Array2::from_shape_fn((points.len(), self.columns()), |(row, column)| {
             let place = points[row][self.parameter[column]];
             let value = match self.category[column] {

@@ -206,8 +206,10 @@ mod tests {
             name: name.into(),
             range: Range::Continuous { min: 0.0, max: 1.0, scaling: Scaling::Linear },
         };
-        let choice =
-            Parameter { name: "c".into(), range: Range::Categorical { values: vec!["a".into(), "b".into()] } };
+        let choice = Parameter {
+            name: "c".into(),
+            range: Range::Categorical { values: vec!["a".into(), "b".into()] },
+        };
         Space::new(vec![real("x"), choice, real("y")]).unwrap()
     }
 
@@ -267,7 +269,8 @@ mod tests {
         let before = process.predict(&features, std::slice::from_ref(&point))[0].1;
         let hyper = process.hyper.clone();
         let mut random = Random::new(1, 1);
-        let after = Process::imagine(&features, &data, std::slice::from_ref(&point), &hyper, &mut random).unwrap();
+        let after =
+            Process::imagine(&features, &data, std::slice::from_ref(&point), &hyper, &mut random).unwrap();
         assert!(after.predict(&features, &[point])[0].1 < 0.1 * before);
     }
 }

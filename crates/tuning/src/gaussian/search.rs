@@ -117,12 +117,18 @@ impl Ensemble {
                     .iter()
                     .zip(&direction)
                     .zip(&numeric)
-                    .map(|((place, step), numeric)| {
-                        if *numeric { (place + length * step).clamp(0.0, 1.0) } else { *place }
-                    })
+                    .map(
+                        |((place, step), numeric)| {
+                            if *numeric { (place + length * step).clamp(0.0, 1.0) } else { *place }
+                        },
+                    )
                     .collect();
-                let gain: f64 =
-                    next.iter().zip(&point).zip(&gradient).map(|((to, from), slope)| (to - from) * slope).sum();
+                let gain: f64 = next
+                    .iter()
+                    .zip(&point)
+                    .zip(&gradient)
+                    .map(|((to, from), slope)| (to - from) * slope)
+                    .sum();
                 let (new_height, new_gradient) = measure(&next);
                 if new_height > height + 1e-4 * gain.max(0.0) {
                     moved = Some((next, new_height, new_gradient));
@@ -203,7 +209,9 @@ fn candidates(among: &Candidates<'_>, random: &mut Random) -> Vec<Vec<f64>> {
     let around = if among.incumbents.is_empty() { 0 } else { among.count * 2 / 5 };
     let mut points: Vec<Vec<f64>> = Sequence::new(parameters.len(), random)
         .take(among.count - around)
-        .map(|units| parameters.iter().zip(units).map(|(parameter, unit)| parameter.range.spread(unit)).collect())
+        .map(|units| {
+            parameters.iter().zip(units).map(|(parameter, unit)| parameter.range.spread(unit)).collect()
+        })
         .collect();
     // About three coordinates move at once, however many there are.
     let share = (3.0 / parameters.len() as f64).clamp(0.0, 1.0);
@@ -282,8 +290,9 @@ mod tests {
             with_source: false,
         };
         let (point, height) = ensemble.search(&among, &mut random).unwrap();
-        let grid: Vec<Vec<f64>> =
-            (0..=200).flat_map(|x| (0..=200).map(move |y| vec![f64::from(x) / 200.0, f64::from(y) / 200.0])).collect();
+        let grid: Vec<Vec<f64>> = (0..=200)
+            .flat_map(|x| (0..=200).map(move |y| vec![f64::from(x) / 200.0, f64::from(y) / 200.0]))
+            .collect();
         let top = ensemble.log_improvements(&grid).into_iter().fold(f64::NEG_INFINITY, f64::max);
         assert!(height > top - 1e-3, "{point:?} {height} {top}");
         assert_eq!(ensemble.log_improvements(&[point]), [height]);
@@ -300,7 +309,14 @@ mod tests {
         let mut taken: HashSet<Vec<u64>> = [identity(&[0.0])].into();
         let mut random = Random::new(1, 0);
         let mut search = |taken: &HashSet<Vec<u64>>| {
-            let among = Candidates { space: &space, taken, incumbents: &[], count: 10, starts: 1, with_source: false };
+            let among = Candidates {
+                space: &space,
+                taken,
+                incumbents: &[],
+                count: 10,
+                starts: 1,
+                with_source: false,
+            };
             ensemble.search(&among, &mut random).map(|(point, _)| point)
         };
         assert_eq!(search(&taken), Some(vec![1.0]));

@@ -26,7 +26,8 @@ impl Axis {
     pub fn of(section: &Section) -> Option<Self> {
         let mut values: Vec<f64> = section.jobs.iter().filter_map(|job| job.objective).collect();
         values.sort_by(f64::total_cmp);
-        let quantile = |share: f64| values.get(((values.len() as f64 - 1.0) * share).round() as usize).copied();
+        let quantile =
+            |share: f64| values.get(((values.len() as f64 - 1.0) * share).round() as usize).copied();
         let (least, low, middle, high, most) =
             (quantile(0.0)?, quantile(0.25)?, quantile(0.5)?, quantile(0.75)?, quantile(1.0)?);
         let reach = 4.0 * (high - low).max(1e-9 * middle.abs()).max(f64::MIN_POSITIVE);
@@ -159,7 +160,11 @@ pub fn labels(section: &Section, index: usize) -> Vec<(f64, String)> {
     let Some(parameter) = section.space.parameters().get(index) else { return Vec::new() };
     if let Range::Categorical { values } = &parameter.range {
         let count = values.len().max(1) as f64;
-        return values.iter().enumerate().map(|(place, value)| ((place as f64 + 0.5) / count, cut(value))).collect();
+        return values
+            .iter()
+            .enumerate()
+            .map(|(place, value)| ((place as f64 + 0.5) / count, cut(value)))
+            .collect();
     }
     let text = |share: f64| match parameter.range.value(share) {
         crate::space::Value::Number(number) => short(number),
@@ -203,9 +208,10 @@ pub fn importance(insights: &[Insight]) -> Option<String> {
     for (row, (insight, share)) in known.iter().enumerate() {
         let y = row as f64 * ROW + 6.0;
         let width = share * 420.0;
-        let correlation = insight
-            .correlation
-            .map_or_else(|| "no order".to_owned(), |correlation| format!("rank correlation {correlation:+.2}"));
+        let correlation = insight.correlation.map_or_else(
+            || "no order".to_owned(),
+            |correlation| format!("rank correlation {correlation:+.2}"),
+        );
         let _ = write!(
             body,
             r#"<text class="end" x="240" y="{0:.1}">{1}</text><rect class="bar" x="250" y="{y:.1}" width="{width:.1}" height="18"/><text x="{2:.1}" y="{0:.1}">{3:.0} %, {correlation}</text>"#,

@@ -21,7 +21,8 @@ pub fn coordinates(section: &Section) -> Option<String> {
     let best = section.best().map(|job| job.name.as_str());
     let better_is_less = section.direction.lower(1.0) > 0.0;
     // The best job is drawn last, over the others.
-    let (top, others): (Vec<_>, Vec<_>) = section.jobs.iter().partition(|job| Some(job.name.as_str()) == best);
+    let (top, others): (Vec<_>, Vec<_>) =
+        section.jobs.iter().partition(|job| Some(job.name.as_str()) == best);
     for job in others.into_iter().chain(top) {
         let (Some(value), Some(point)) = (job.objective, section.space.point(&job.setting)) else { continue };
         let height = axis.share(value);
@@ -43,7 +44,8 @@ pub fn coordinates(section: &Section) -> Option<String> {
     }
     for index in 0..=count {
         let place = x(index);
-        let _ = write!(body, r#"<line class="axis" x1="{place:.1}" y1="{TOP}" x2="{place:.1}" y2="{BOTTOM}"/>"#);
+        let _ =
+            write!(body, r#"<line class="axis" x1="{place:.1}" y1="{TOP}" x2="{place:.1}" y2="{BOTTOM}"/>"#);
         let (name, marks) = match parameters.get(index) {
             Some(parameter) => (parameter.name.as_str(), labels(section, index)),
             None => {
@@ -57,7 +59,8 @@ pub fn coordinates(section: &Section) -> Option<String> {
         };
         // Names stand at two heights, so that long ones do not meet.
         let height = if index % 2 == 0 { TOP - 20.0 } else { TOP - 8.0 };
-        let _ = write!(body, r#"<text class="middle" x="{place:.1}" y="{height:.1}">{}</text>"#, escaped(name));
+        let _ =
+            write!(body, r#"<text class="middle" x="{place:.1}" y="{height:.1}">{}</text>"#, escaped(name));
         for (share, text) in marks {
             let _ = write!(
                 body,

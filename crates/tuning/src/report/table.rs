@@ -3,7 +3,11 @@
 use super::Report;
 
 fn field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }
 
 /// One table over all sections; a parameter that a section has not stays empty there.
@@ -31,7 +35,10 @@ pub fn csv(report: &Report) -> String {
             let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
             let mut row = vec![field(&job.name), field(&job.status), number(job.objective)];
             row.extend(places.iter().map(|place| {
-                place.and_then(|place| job.setting.get(place)).map(|value| field(&value.to_string())).unwrap_or_default()
+                place
+                    .and_then(|place| job.setting.get(place))
+                    .map(|value| field(&value.to_string()))
+                    .unwrap_or_default()
             }));
             row.push(number(job.seconds));
             row.extend(several.then(|| field(section.name.as_deref().unwrap_or_default())));

@@ -7,7 +7,10 @@ fn report(jobs: Vec<Job>) -> Report {
             name: "learning_rate".into(),
             range: Range::Continuous { min: 1e-4, max: 0.1, scaling: Scaling::Logarithmic },
         },
-        Parameter { name: "layers".into(), range: Range::Integer { min: 1, max: 3, scaling: Scaling::Linear } },
+        Parameter {
+            name: "layers".into(),
+            range: Range::Integer { min: 1, max: 3, scaling: Scaling::Linear },
+        },
         Parameter {
             name: "kind".into(),
             range: Range::Categorical { values: vec!["<a>".into(), "b, c".into()] },
@@ -16,7 +19,11 @@ fn report(jobs: Vec<Job>) -> Report {
     .unwrap();
     let section =
         Section { name: None, metric: "validation:mse".into(), direction: Direction::Minimize, space, jobs };
-    Report { title: "my & job".into(), facts: vec![("Strategy".into(), "Bayesian".into())], sections: vec![section] }
+    Report {
+        title: "my & job".into(),
+        facts: vec![("Strategy".into(), "Bayesian".into())],
+        sections: vec![section],
+    }
 }
 
 fn jobs(count: usize) -> Vec<Job> {
@@ -89,7 +96,6 @@ fn the_table_quotes_what_needs_it() {
 
 #[test]
 fn labels_are_short() {
-    let shown: Vec<String> =
-        [0.0, 1.0, 0.72631234, 1234567.0, 0.00001234, -2.5, 140.0].map(short).into();
+    let shown: Vec<String> = [0.0, 1.0, 0.72631234, 1234567.0, 0.00001234, -2.5, 140.0].map(short).into();
     assert_eq!(shown, ["0", "1", "0.72631", "1.23e6", "1.23e-5", "-2.5", "140"]);
 }

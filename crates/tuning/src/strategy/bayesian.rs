@@ -99,12 +99,8 @@ fn prepare(known: &Known<'_>) -> Option<Prepared> {
         return None;
     }
     thin(&mut data);
-    let running = known
-        .trials
-        .iter()
-        .filter(|trial| trial.outcome == Outcome::Pending)
-        .filter_map(&place)
-        .collect();
+    let running =
+        known.trials.iter().filter(|trial| trial.outcome == Outcome::Pending).filter_map(&place).collect();
     let mut order: Vec<usize> = (0..data.values.len()).collect();
     order.sort_by(|a, b| data.values[*a].total_cmp(&data.values[*b]));
     let incumbents = order
@@ -155,7 +151,8 @@ fn thin(data: &mut Data) {
     order.sort_by(|a, b| data.values[*a].total_cmp(&data.values[*b]));
     let mut chosen: Vec<usize> = order[..MODEL_TRIALS / 2].to_vec();
     let best: HashSet<usize> = chosen.iter().copied().collect();
-    chosen.extend((0..count).rev().filter(|index| !best.contains(index)).take(MODEL_TRIALS - MODEL_TRIALS / 2));
+    chosen
+        .extend((0..count).rev().filter(|index| !best.contains(index)).take(MODEL_TRIALS - MODEL_TRIALS / 2));
     chosen.sort_unstable();
     *data = Data {
         points: chosen.iter().map(|index| data.points[*index].clone()).collect(),

@@ -25,7 +25,9 @@ fn objective(setting: &[Value]) -> f64 {
     let [Value::Number(rate), Value::Integer(width), Value::Text(kind)] = setting else {
         panic!("{setting:?}")
     };
-    (rate.log10() + 2.0).powi(2) + ((*width as f64).log2() - 4.0).powi(2) + if kind == "b" { 0.0 } else { 1.0 }
+    (rate.log10() + 2.0).powi(2)
+        + ((*width as f64).log2() - 4.0).powi(2)
+        + if kind == "b" { 0.0 } else { 1.0 }
 }
 
 fn run(tuner: &mut Tuner, count: usize) -> f64 {
@@ -39,7 +41,9 @@ fn run(tuner: &mut Tuner, count: usize) -> f64 {
 #[test]
 fn the_model_beats_chance() {
     let worse = (0..5)
-        .filter(|seed| run(&mut tuner(Strategy::Bayesian, *seed), 25) >= run(&mut tuner(Strategy::Random, *seed), 25))
+        .filter(|seed| {
+            run(&mut tuner(Strategy::Bayesian, *seed), 25) >= run(&mut tuner(Strategy::Random, *seed), 25)
+        })
         .count();
     assert_eq!(worse, 0);
 }
