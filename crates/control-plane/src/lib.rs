@@ -112,7 +112,10 @@ impl ControlPlane {
 /// AWS's words for a resource that is not there.
 fn not_found(scope: &Scope, kind: Resource, name: &str) -> Failure {
     let message = match kind {
-        Resource::TrainingJob | Resource::ProcessingJob | Resource::TransformJob | Resource::HyperParameterTuningJob => {
+        Resource::TrainingJob
+        | Resource::ProcessingJob
+        | Resource::TransformJob
+        | Resource::HyperParameterTuningJob => {
             format!("Requested resource not found: {} {name}.", kind.noun())
         }
         Resource::Model | Resource::EndpointConfig | Resource::Endpoint | Resource::ScalableTarget => {
