@@ -13,11 +13,17 @@ pub fn of_failure(service: Service, failure: &Failure) -> ErrorShape {
     let (code, status) = match failure.kind {
         FailureKind::Invalid | FailureKind::Unsupported => (invalid_code(service), StatusCode::BAD_REQUEST),
         // Jobs have modelled errors; models, configurations and endpoints answer with the general one.
-        FailureKind::NotFound(Resource::TrainingJob | Resource::ProcessingJob | Resource::TransformJob) => {
-            ("ResourceNotFound", StatusCode::BAD_REQUEST)
-        }
+        FailureKind::NotFound(
+            Resource::TrainingJob
+            | Resource::ProcessingJob
+            | Resource::TransformJob
+            | Resource::HyperParameterTuningJob,
+        ) => ("ResourceNotFound", StatusCode::BAD_REQUEST),
         FailureKind::AlreadyExists(
-            Resource::TrainingJob | Resource::ProcessingJob | Resource::TransformJob,
+            Resource::TrainingJob
+            | Resource::ProcessingJob
+            | Resource::TransformJob
+            | Resource::HyperParameterTuningJob,
         ) => ("ResourceInUse", StatusCode::BAD_REQUEST),
         FailureKind::NotFound(Resource::ScalableTarget) => {
             ("ObjectNotFoundException", StatusCode::BAD_REQUEST)

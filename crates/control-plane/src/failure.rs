@@ -15,7 +15,10 @@ pub fn of_creation(error: MetastoreError, scope: &Scope, kind: Resource, name: &
     }
     let arn = scope.arn(kind, name);
     let message = match kind {
-        Resource::TrainingJob | Resource::ProcessingJob | Resource::TransformJob => format!(
+        Resource::TrainingJob
+        | Resource::ProcessingJob
+        | Resource::TransformJob
+        | Resource::HyperParameterTuningJob => format!(
             "Job name must be unique within an AWS account and region, and a {} with this name already exists ({arn})",
             kind.noun()
         ),

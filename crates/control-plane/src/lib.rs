@@ -25,6 +25,7 @@ mod tags;
 mod traffic;
 mod training_job;
 mod transform_job;
+mod tuning_job;
 mod workflow;
 
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ use sagebrush_types::{Failure, FailureKind, Outcome, Resource, RouteTable, Scope
 use tokio::sync::watch;
 
 pub use built_in::{BuiltIn, MetricDefinition};
+pub use tuning_job::{ReportFile, tuning_report};
 
 /// What the control plane is made with.
 #[derive(Debug)]
@@ -110,7 +112,10 @@ impl ControlPlane {
 /// AWS's words for a resource that is not there.
 fn not_found(scope: &Scope, kind: Resource, name: &str) -> Failure {
     let message = match kind {
-        Resource::TrainingJob | Resource::ProcessingJob | Resource::TransformJob => {
+        Resource::TrainingJob
+        | Resource::ProcessingJob
+        | Resource::TransformJob
+        | Resource::HyperParameterTuningJob => {
             format!("Requested resource not found: {} {name}.", kind.noun())
         }
         Resource::Model | Resource::EndpointConfig | Resource::Endpoint | Resource::ScalableTarget => {

@@ -15,7 +15,7 @@ use crate::processing_job::CreateProcessingJob;
 use crate::training_job::CreateTrainingJob;
 use crate::transform_job::CreateTransformJob;
 use crate::workflow::job;
-use crate::{ControlPlane, endpoint, failure};
+use crate::{ControlPlane, endpoint, failure, tuning_job};
 
 /// The reason of a job whose server went away.
 pub const INTERRUPTED: &str = "InternalServerError: The server stopped while the job was running. Its work is lost; create the job again.";
@@ -40,6 +40,7 @@ impl ControlPlane {
                 Resource::TrainingJob => job::resume::<CreateTrainingJob>(self, key, step).await,
                 Resource::ProcessingJob => job::resume::<CreateProcessingJob>(self, key, step).await,
                 Resource::TransformJob => job::resume::<CreateTransformJob>(self, key, step).await,
+                Resource::HyperParameterTuningJob => tuning_job::resume(self, key),
                 Resource::Endpoint => endpoint::resume(self, key, step).await,
                 Resource::Model | Resource::EndpointConfig | Resource::ScalableTarget => {}
             }

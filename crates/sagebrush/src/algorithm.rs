@@ -18,6 +18,9 @@ pub struct AlgorithmArgs {
     /// The folder that stands for /opt/ml.
     #[arg(long, default_value = "/opt/ml", env = "SAGEBRUSH_ML_ROOT")]
     root: PathBuf,
+    /// Threads that may work; as many as pay on this machine when it is not given.
+    #[arg(long, env = "SAGEBRUSH_THREADS")]
+    threads: Option<usize>,
     #[command(subcommand)]
     algorithm: Algorithm,
 }
@@ -81,7 +84,12 @@ pub fn run(args: AlgorithmArgs) -> ExitCode {
     }
     let outcome = match args.algorithm {
         Algorithm::Object2vec { task: Object2vecTask::Train } => {
-            object2vec::train(&args.root, &mut std::io::stdout().lock()).map_err(anyhow::Error::from)
+            let mut stdout = std::io::stdout().lock();
+            match args.threads {
+                Some(threads) => object2vec::train_with_threads(&args.root, &mut stdout, threads),
+                None => object2vec::train(&args.root, &mut stdout),
+            }
+            .map_err(anyhow::Error::from)
         }
         Algorithm::Object2vec { task: Object2vecTask::Serve { port, address } } => {
             crate::block_on(serve(args.root.join("model"), address, port))

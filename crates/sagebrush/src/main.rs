@@ -10,6 +10,7 @@ mod environment;
 mod quickstart;
 mod sample_data;
 mod serve;
+mod tuning;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,8 @@ enum Command {
     Quickstart(Box<quickstart::QuickstartArgs>),
     /// Serve the AWS API.
     Serve(serve::ServeArgs),
+    /// Write the report of a tuning job.
+    Tuning(tuning::TuningArgs),
     /// Print shell commands that point AWS clients at a server.
     Env(environment::EnvArgs),
     /// Make, list, disable and delete access keys.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::AccessKey(args) => access_key::run_access_key(&args),
         Command::Policy(args) => access_key::run_policy(&args),
         Command::Audit(args) => audit::run(args),
+        Command::Tuning(args) => block_on(tuning::run(args)),
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Quickstart(args) => block_on(quickstart::run(*args)),
     };

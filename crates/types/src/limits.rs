@@ -130,6 +130,18 @@ pub const ASYNC_CONCURRENT: usize = 4;
 /// model server must not end it for ever.
 pub const ASYNC_TRIES: u32 = 3;
 
+/// Tuning jobs that may be open before CreateHyperParameterTuningJob answers ResourceLimitExceeded: AWS's
+/// default quota.
+pub const TUNING_JOBS_OPEN: usize = 100;
+
+/// Training jobs of one tuning job. AWS's quota is 750 for the model-based strategy; the model of more
+/// than 1,000 results would cost seconds a suggestion, and the state of the tuning job, which is written
+/// with every step, has about 300 bytes for each.
+pub const TUNING_TRAINING_JOBS: usize = 1_000;
+
+/// Training jobs of one tuning job at once: AWS's quota. More than [`JOBS_AT_ONCE`] never run.
+pub const TUNING_PARALLEL_JOBS: usize = 100;
+
 /// Endpoints that may be up or on their way before CreateEndpoint answers ResourceLimitExceeded. Each
 /// is at least one process with a whole model in memory.
 pub const ENDPOINTS_OPEN: usize = 64;

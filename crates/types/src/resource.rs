@@ -5,6 +5,8 @@
 pub enum Resource {
     /// A training job.
     TrainingJob,
+    /// A hyperparameter tuning job.
+    HyperParameterTuningJob,
     /// A processing job.
     ProcessingJob,
     /// A batch transform job.
@@ -21,9 +23,10 @@ pub enum Resource {
 
 impl Resource {
     /// Every kind, in the order of the workflow.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ProcessingJob,
         Self::TrainingJob,
+        Self::HyperParameterTuningJob,
         Self::Model,
         Self::TransformJob,
         Self::EndpointConfig,
@@ -35,6 +38,7 @@ impl Resource {
     pub const fn arn_segment(self) -> &'static str {
         match self {
             Self::TrainingJob => "training-job",
+            Self::HyperParameterTuningJob => "hyper-parameter-tuning-job",
             Self::ProcessingJob => "processing-job",
             Self::TransformJob => "transform-job",
             Self::Model => "model",
@@ -48,6 +52,7 @@ impl Resource {
     pub const fn noun(self) -> &'static str {
         match self {
             Self::TrainingJob => "training job",
+            Self::HyperParameterTuningJob => "hyperparameter tuning job",
             Self::ProcessingJob => "processing job",
             Self::TransformJob => "transform job",
             Self::Model => "model",

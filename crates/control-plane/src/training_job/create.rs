@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::state;
-use crate::built_in::Task;
+use crate::built_in::{BuiltIn, Task};
 use crate::document::{default_member, pick};
 use crate::request::{ExperimentConfig, RequestTag, check_environment, refuse_if};
 use crate::workflow::job;
@@ -31,6 +31,15 @@ pub const REQUEST_MEMBERS: &[&str] = &[
     "DebugHookConfig",
     "ExperimentConfig",
 ];
+
+/// What a training job of a tuning job has that a user's has not.
+#[derive(Debug)]
+pub struct Tuned {
+    /// The tuning job's ARN.
+    pub arn: String,
+    /// Metrics to read off the log, as `Name` and `Regex`.
+    pub metric_definitions: Vec<Value>,
+}
 
 /// The members of a training job that are acted on.
 #[derive(Debug, Deserialize)]
@@ -220,6 +229,15 @@ impl ControlPlane {
     /// `Invalid` for an image that is not built in or S3 URIs that are none; `Unsupported` for what
     /// is not done here; `AlreadyExists`; `LimitExceeded` when too many jobs wait.
     pub async fn create_training_job(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
+        self.accept_training_job(scope, document, None).await
+    }
+
+    /// Refuses a request that [`ControlPlane::create_training_job`] would refuse whatever else is there.
+    pub(crate) fn check_training_job(&self, document: &Value) -> Outcome<()> {
+        self.checked(document).map(|_| ())
+    }
+
+    fn checked(&self, document: &Value) -> Outcome<(CreateTrainingJob, &BuiltIn)> {
         let request: CreateTrainingJob = request::decode("CreateTrainingJob", document)?;
         check(&request)?;
         let algorithm = request.algorithm_specification.as_ref().ok_or_else(|| {
@@ -236,6 +254,17 @@ impl ControlPlane {
                 "AlgorithmSpecification.MetricDefinitions: You can't override the metric definitions for built-in algorithms. Leave the member out.",
             ));
         }
+        Ok((request, built_in))
+    }
+
+    /// Accepts a training job of a user or of a tuning job.
+    pub(crate) async fn accept_training_job(
+        &self,
+        scope: &Scope,
+        document: &Value,
+        tuned: Option<Tuned>,
+    ) -> Outcome<Value> {
+        let (request, built_in) = self.checked(document)?;
         self.check_open(Resource::TrainingJob, JOBS_OPEN).await?;
         let name = &request.training_job_name;
         let arn = scope.arn(Resource::TrainingJob, name);
@@ -247,6 +276,10 @@ impl ControlPlane {
             .iter()
             .map(|metric| json!({"Name": metric.name, "Regex": metric.regex}))
             .collect();
+        if let Some(tuned) = tuned {
+            kept["TuningJobArn"] = json!(tuned.arn);
+            kept["AlgorithmSpecification"]["MetricDefinitions"] = tuned.metric_definitions.into();
+        }
         kept["AlgorithmSpecification"]["EnableSageMakerMetricsTimeSeries"] = json!(true);
         state::begin(&mut kept, now);
         let record = NewRecord {

@@ -15,7 +15,7 @@ use crate::page::ListShape;
 use crate::workflow::job;
 use crate::{ControlPlane, request};
 
-pub use create::CreateTrainingJob;
+pub use create::{CreateTrainingJob, Tuned};
 
 /// CloudWatch Logs group and metric namespace of training jobs.
 pub const LOG_GROUP: &str = "/aws/sagemaker/TrainingJobs";

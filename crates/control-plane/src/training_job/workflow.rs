@@ -18,6 +18,9 @@ use crate::workflow::job::{End, Ending, HOST, Job, Moment, stage_input, status};
 use crate::workflow::mirror::{self, Mirror};
 use crate::{ControlPlane, request};
 
+/// Tells a built-in how many threads may work.
+const THREADS: &str = "SAGEBRUSH_THREADS";
+
 impl Job for CreateTrainingJob {
     const LOG_GROUP: &'static str = LOG_GROUP;
     const DIMENSION: &'static str = "TrainingJobName";
@@ -28,6 +31,11 @@ impl Job for CreateTrainingJob {
         document["AlgorithmSpecification"] =
             pick(&record.document["AlgorithmSpecification"], &["TrainingImage", "TrainingInputMode"]);
         request::decode("CreateTrainingJob", &document)
+    }
+
+    /// A tuning job counts on its training jobs.
+    fn is_done_again(record: &Record) -> bool {
+        record.document["TuningJobArn"].is_string()
     }
 
     async fn stage(
@@ -74,8 +82,14 @@ impl Job for CreateTrainingJob {
         let mut environment = self.environment.clone();
         environment.insert("TRAINING_JOB_NAME".into(), record.key.name.clone());
         environment.insert("TRAINING_JOB_ARN".into(), record.arn.clone());
+        let tuning_job = record.document["TuningJobArn"].as_str();
+        environment.insert(THREADS.into(), plane.shared.live.share_of_cores(tuning_job).to_string());
         let program = plane.program(built_in, Task::Train, environment, layout);
-        let metrics = built_in.metric_definitions.iter().map(|metric| (metric.name, metric.regex));
+        let definitions = record.document["AlgorithmSpecification"]["MetricDefinitions"].as_array();
+        let metrics = definitions
+            .into_iter()
+            .flatten()
+            .filter_map(|metric| Some((metric["Name"].as_str()?, metric["Regex"].as_str()?)));
         Ok((program, MetricReader::new(metrics)?))
     }
 

@@ -150,6 +150,7 @@ impl Sink<'_> {
         if !self.points.is_empty() {
             self.plane.store().append_metrics(region, &self.points).await.map_err(failure::of_metastore)?;
             self.points.clear();
+            self.plane.shared.live.changed();
         }
         Ok(())
     }

@@ -126,6 +126,11 @@ pub trait Job: Sized + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Whether the job is done again from its beginning when its server went away while it ran.
+    fn is_done_again(_record: &Record) -> bool {
+        false
+    }
+
     /// What to run, and the metrics to read off its lines.
     fn program(
         &self,
@@ -199,7 +204,9 @@ pub async fn resume<J: Job>(plane: &ControlPlane, key: Key, step: String) {
     if step == RUN {
         reconcile::kill_leftovers(&plane.work_folder(&key));
     }
-    if step == RUN && J::REPEATABLE {
+    let record = plane.store().get(&key).await.ok().flatten();
+    let again = J::REPEATABLE || record.is_some_and(|record| J::is_done_again(&record));
+    if step == RUN && again {
         spawn::<J>(plane, key, STAGE.to_owned());
     } else if step == RUN {
         end::<J>(plane, &key, Ending::failed(reconcile::INTERRUPTED)).await;
@@ -316,7 +323,8 @@ async fn drive<J: Job>(
     }
     note::<J>(plane, key, Moment::Running, &metrics, WorkflowChange::Step(RUN.into())).await?;
     let ran = job.run(plane, &record, &layout, &mut metrics, signal).await?;
-    if J::REPEATABLE && matches!(ran, Ran::Ended(Ended::ShutDown)) {
+    let again = J::REPEATABLE || J::is_done_again(&record);
+    if again && matches!(ran, Ran::Ended(Ended::ShutDown)) {
         return Ok(None);
     }
     note::<J>(plane, key, Moment::Ran, &metrics, WorkflowChange::Keep).await?;
@@ -421,6 +429,7 @@ async fn end<J: Job>(plane: &ControlPlane, key: &Key, ending: Ending) {
     match written {
         Ok(()) => {
             tracing::info!(job = %key, status = %end.status(), "job ended");
+            plane.shared.live.changed();
             if let Err(failure) = reconcile::clear_folder(&plane.work_folder(key)) {
                 tracing::warn!(job = %key, cause = failure.cause.as_deref(), "the working folder stays behind");
             }

@@ -47,6 +47,8 @@ pub struct Live {
     pub closing: CancellationToken,
     signals: Mutex<HashMap<Key, watch::Sender<Signal>>>,
     bells: Mutex<HashMap<Key, Arc<Notify>>>,
+    changes: watch::Sender<u64>,
+    expected: Mutex<HashMap<String, usize>>,
 }
 
 impl Live {
@@ -58,6 +60,8 @@ impl Live {
             closing: CancellationToken::new(),
             signals: Mutex::default(),
             bells: Mutex::default(),
+            changes: watch::Sender::new(0),
+            expected: Mutex::default(),
         }
     }
 
@@ -100,6 +104,41 @@ impl Live {
         for signal in self.signals().values() {
             signal.send_replace(Signal::ShutDown);
         }
+    }
+
+    /// Says that a job ended or measured something, or that a decision is due.
+    pub fn changed(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Sees every change from now on.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Notes how many training jobs of a tuning job run at once, so that each can take its share of the
+    /// cores from the start.
+    pub fn expect_jobs(&self, tuning_job: &str, count: usize) {
+        self.expected().insert(tuning_job.to_owned(), count);
+    }
+
+    /// The tuning job is over.
+    pub fn forget_jobs(&self, tuning_job: &str) {
+        self.expected().remove(tuning_job);
+    }
+
+    /// The cores for a job that is about to start: an even share among the jobs that run, itself
+    /// included, and those that its tuning job will start beside it; at least one.
+    pub fn share_of_cores(&self, tuning_job: Option<&str>) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let running = JOBS_AT_ONCE.saturating_sub(self.turns.available_permits());
+        let expected = tuning_job.and_then(|arn| self.expected().get(arn).copied()).unwrap_or(1);
+        (cores / running.max(expected).max(1)).max(1)
+    }
+
+    fn expected(&self) -> std::sync::MutexGuard<'_, HashMap<String, usize>> {
+        // As for the signals.
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn signals(&self) -> std::sync::MutexGuard<'_, HashMap<Key, watch::Sender<Signal>>> {

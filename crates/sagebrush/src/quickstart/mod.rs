@@ -7,7 +7,7 @@
 
 mod arguments;
 mod baselines;
-mod client;
+pub(crate) mod client;
 mod curve;
 mod deploy;
 mod download;

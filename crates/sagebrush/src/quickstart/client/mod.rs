@@ -27,7 +27,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// An operation that answered with an error, or did not answer.
 #[derive(Debug)]
-pub(super) struct ApiError {
+pub(crate) struct ApiError {
     /// The operation as AWS names it.
     pub operation: String,
     /// AWS's error code, or `Connection` where no answer arrived.
@@ -58,7 +58,7 @@ struct Call<'a> {
 
 /// The client. Cheap to clone; clones share connections.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     endpoint: String,
     region: String,
@@ -68,7 +68,7 @@ pub(super) struct Client {
 
 impl Client {
     /// A client of the server at `endpoint` (`http://host:port`), signing for `region` with `key`.
-    pub(super) fn new(endpoint: &str, region: &str, key: AccessKey) -> anyhow::Result<Self> {
+    pub(crate) fn new(endpoint: &str, region: &str, key: AccessKey) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .no_proxy()
             .timeout(ANSWER_TIMEOUT)
@@ -85,7 +85,7 @@ impl Client {
     }
 
     /// One `SageMaker.<operation>` call.
-    pub(super) async fn sagemaker(&self, operation: &str, request: &Value) -> Result<Value, ApiError> {
+    pub(crate) async fn sagemaker(&self, operation: &str, request: &Value) -> Result<Value, ApiError> {
         self.json("sagemaker", "SageMaker", operation, request).await
     }
 
