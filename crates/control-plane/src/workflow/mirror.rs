@@ -20,6 +20,9 @@ use crate::ControlPlane;
 /// How often the folder is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// Time and size of a file: what tells that it changed.
+type State = (SystemTime, u64);
+
 /// The folder, its place in S3, and what is there already.
 pub struct Mirror {
     folder: PathBuf,
@@ -27,7 +30,7 @@ pub struct Mirror {
     /// Empty, or ending in `/`.
     prefix: String,
     /// Time and size of each file when it was stored.
-    stored: BTreeMap<String, (SystemTime, u64)>,
+    stored: BTreeMap<String, State>,
 }
 
 /// Bucket and folder of a checkpoint location.
@@ -65,7 +68,7 @@ impl Mirror {
     }
 
     /// Files that are not stored as they are now.
-    fn changed(&self) -> Outcome<Vec<(PathBuf, String, (SystemTime, u64))>> {
+    fn changed(&self) -> Outcome<Vec<(PathBuf, String, State)>> {
         let mut changed = Vec::new();
         let files = plain_files(&self.folder).map_err(Failure::internal)?;
         if files.len() > CHECKPOINT_FILES {
