@@ -23,8 +23,8 @@ METRIC = "validation:mean_squared_error"
 STATIC = {
     "enc0_network": "pooled_embedding", "enc0_max_seq_len": "1", "enc1_network": "pooled_embedding",
     "enc1_max_seq_len": "1", "output_layer": "mean_squared_error", "comparator_list": "hadamard, concat",
-    "mlp_activation": "relu", "mini_batch_size": "64", "epochs": "15", "early_stopping_patience": "2",
-    "early_stopping_tolerance": "0.001",
+    "mlp_activation": "relu", "mlp_dim": "64", "mini_batch_size": "64", "epochs": "60", "early_stopping_patience": "5",
+    "early_stopping_tolerance": "0.00001",
 }
 
 # The chapter's kind of search: a decay that AWS accepts (0 to 10,000) and that no model survives.
@@ -34,17 +34,17 @@ CHAPTER = {
         {"Name": "dropout", "MinValue": "0", "MaxValue": "0.4"},
         {"Name": "weight_decay", "MinValue": "0", "MaxValue": "300"}],
     "IntegerParameterRanges": [
-        {"Name": "enc_dim", "MinValue": "32", "MaxValue": "128"}, {"Name": "mlp_dim", "MinValue": "64", "MaxValue": "128"}],
+        {"Name": "enc_dim", "MinValue": "32", "MaxValue": "128"}, {"Name": "mlp_layers", "MinValue": "1", "MaxValue": "2"}],
     "CategoricalParameterRanges": [{"Name": "optimizer", "Values": ["adam", "sgd"]}]}
 # The same search with ranges that hold good models.
 RANGES = {
     "ContinuousParameterRanges": [
-        {"Name": "learning_rate", "MinValue": "0.0004", "MaxValue": "0.1", "ScalingType": "Logarithmic"},
+        {"Name": "learning_rate", "MinValue": "0.0004", "MaxValue": "0.3", "ScalingType": "Logarithmic"},
         {"Name": "dropout", "MinValue": "0", "MaxValue": "0.7"},
         {"Name": "weight_decay", "MinValue": "0.000001", "MaxValue": "0.01", "ScalingType": "Logarithmic"}],
     "IntegerParameterRanges": [
         {"Name": "enc_dim", "MinValue": "8", "MaxValue": "128", "ScalingType": "Logarithmic"},
-        {"Name": "mlp_dim", "MinValue": "8", "MaxValue": "128", "ScalingType": "Logarithmic"}],
+        {"Name": "mlp_layers", "MinValue": "0", "MaxValue": "1"}],
     "CategoricalParameterRanges": [{"Name": "optimizer", "Values": ["adam", "adagrad", "sgd"]}]}
 
 
@@ -85,7 +85,7 @@ def definition(account, region, users, books):
         "AlgorithmSpecification": {
             "TrainingImage": f"{account}.dkr.ecr.{region}.amazonaws.com/object2vec:1", "TrainingInputMode": "File"},
         "RoleArn": f"arn:aws:iam::{account}:role/goodbooks-workflow",
-        "StaticHyperParameters": dict(STATIC, enc0_vocab_size=str(users), enc1_vocab_size=str(books), mlp_layers="1"),
+        "StaticHyperParameters": dict(STATIC, enc0_vocab_size=str(users), enc1_vocab_size=str(books)),
         "InputDataConfig": [
             {"ChannelName": split, "ContentType": "application/jsonlines", "DataSource": {"S3DataSource": {
                 "S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/tuning/{split}/",

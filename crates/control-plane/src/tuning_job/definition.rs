@@ -187,6 +187,10 @@ pub fn training_job(shown: &Value, name: &str, space: &Space, setting: &Setting,
     let mut request = crate::document::pick(shown, PASSED);
     let algorithm = &shown["AlgorithmSpecification"];
     request["TrainingJobName"] = json!(name);
+    // Each training job has checkpoints of its own: those of another setting are no use to it.
+    if let Some(uri) = shown["CheckpointConfig"]["S3Uri"].as_str() {
+        request["CheckpointConfig"]["S3Uri"] = json!(format!("{}/{name}", uri.trim_end_matches('/')));
+    }
     request["AlgorithmSpecification"] = json!({"TrainingImage": algorithm["TrainingImage"], "TrainingInputMode": algorithm["TrainingInputMode"]});
     let mut hyperparameters: Map<String, Value> =
         shown["StaticHyperParameters"].as_object().cloned().unwrap_or_default();
@@ -212,4 +216,35 @@ pub fn tuned(space: &Space, setting: &Setting) -> Map<String, Value> {
 pub fn origin(shown: &Value, arn: &str) -> Tuned {
     let metrics = shown["AlgorithmSpecification"]["MetricDefinitions"].as_array();
     Tuned { arn: arn.to_owned(), metric_definitions: metrics.cloned().unwrap_or_default() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use sagebrush_tuning::{Parameter, Range, Value as Tuned};
+
+    #[test]
+    fn training_jobs_get_static_and_tuned_values_and_their_own_checkpoints() {
+        let range = Range::Categorical { values: vec!["adam".into(), "sgd".into()] };
+        let space = Space::new(vec![Parameter { name: "optimizer".into(), range }]).unwrap();
+        let shown = json!({
+            "RoleArn": "r",
+            "StaticHyperParameters": {"epochs": "3"},
+            "AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "File", "MetricDefinitions": []},
+            "CheckpointConfig": {"S3Uri": "s3://b/c/", "LocalPath": "/opt/ml/checkpoints"},
+        });
+        let job = training_job(&shown, "t-001-a", &space, &vec![Tuned::Text("sgd".into())], &json!([]));
+        assert_eq!(
+            job,
+            json!({
+                "RoleArn": "r",
+                "CheckpointConfig": {"S3Uri": "s3://b/c/t-001-a", "LocalPath": "/opt/ml/checkpoints"},
+                "TrainingJobName": "t-001-a",
+                "AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "File"},
+                "HyperParameters": {"epochs": "3", "optimizer": "sgd"},
+            })
+        );
+    }
 }

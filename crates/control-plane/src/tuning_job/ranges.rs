@@ -96,6 +96,8 @@ fn guessed(parameter: &AutoParameter) -> Parameter {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
     use serde_json::json;
 

@@ -96,12 +96,10 @@ pub fn sample(
     // A fresh chain spends half of its time on getting away from the prior's mean.
     let share = if start.is_some() { 4 } else { 2 };
     let burn_in = left / share;
-    let mut walker = Walker {
-        hyper: start.unwrap_or_else(|| Hyperparameters(priors.iter().map(|prior| prior.mean).collect())),
-        height: 0.0,
-    };
     let measure = |hyper: &Hyperparameters| log_posterior(features, &data, &priors, hyper);
-    walker.height = measure(&walker.hyper);
+    let hyper = start.unwrap_or_else(|| Hyperparameters(priors.iter().map(|prior| prior.mean).collect()));
+    let height = log_posterior(features, &data, &priors, &hyper);
+    let mut walker = Walker { hyper, height };
     let every = (left - burn_in) / count.max(1);
     let mut samples = Vec::with_capacity(count);
     let mut due = left - burn_in;

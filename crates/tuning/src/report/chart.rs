@@ -30,7 +30,7 @@ impl Axis {
             |share: f64| values.get(((values.len() as f64 - 1.0) * share).round() as usize).copied();
         let (least, low, middle, high, most) =
             (quantile(0.0)?, quantile(0.25)?, quantile(0.5)?, quantile(0.75)?, quantile(1.0)?);
-        let reach = 4.0 * (high - low).max(1e-9 * middle.abs()).max(f64::MIN_POSITIVE);
+        let reach = 1.5 * (high - low).max(1e-9 * middle.abs()).max(f64::MIN_POSITIVE);
         let better_is_less = section.direction.lower(1.0) > 0.0;
         let (low, high) =
             if better_is_less { (least, most.min(high + reach)) } else { (least.max(low - reach), most) };
@@ -183,7 +183,10 @@ pub fn against(section: &Section, index: usize) -> Option<String> {
     let parameter = section.space.parameters().get(index)?;
     let mut plot = Plot::new(SMALL, axis);
     let best = section.best().map(|job| job.name.clone());
-    for (number, job) in section.jobs.iter().enumerate() {
+    // The best one is drawn last, over the others.
+    let (top, others): (Vec<_>, Vec<_>) =
+        section.jobs.iter().enumerate().partition(|(_, job)| Some(&job.name) == best.as_ref());
+    for (number, job) in others.into_iter().chain(top) {
         let (Some(value), Some(point)) = (job.objective, section.space.point(&job.setting)) else { continue };
         let class = if Some(&job.name) == best.as_ref() { "top" } else { "dot" };
         plot.dot((along(parameter, point[index]), axis.share(value)), class, &title(section, number));

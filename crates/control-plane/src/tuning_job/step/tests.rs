@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use super::*;
 use crate::tuning_job::definition::Measured;
 use crate::tuning_job::state::{Limits, Search};
