@@ -53,6 +53,7 @@ async fn sagemaker(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
         "DescribeProcessingJob" => plane.describe_processing_job(scope, document).await,
         "DescribeTrainingJob" => plane.describe_training_job(scope, document).await,
         "DescribeTransformJob" => plane.describe_transform_job(scope, document).await,
+        "GetSearchSuggestions" => plane.get_search_suggestions(scope, document).await,
         "ListEndpointConfigs" => plane.list_endpoint_configs(scope, document).await,
         "ListEndpoints" => plane.list_endpoints(scope, document).await,
         "ListHyperParameterTuningJobs" => plane.list_hyper_parameter_tuning_jobs(scope, document).await,
@@ -65,6 +66,7 @@ async fn sagemaker(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
             plane.list_training_jobs_for_hyper_parameter_tuning_job(scope, document).await
         }
         "StopHyperParameterTuningJob" => plane.stop_hyper_parameter_tuning_job(scope, document).await,
+        "Search" => plane.search(scope, document).await,
         "StopProcessingJob" => plane.stop_processing_job(scope, document).await,
         "StopTrainingJob" => plane.stop_training_job(scope, document).await,
         "StopTransformJob" => plane.stop_transform_job(scope, document).await,

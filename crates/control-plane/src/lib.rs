@@ -21,6 +21,7 @@ mod processing_job;
 mod reconcile;
 mod request;
 mod scaling;
+mod search;
 mod tags;
 mod traffic;
 mod training_job;
@@ -39,6 +40,7 @@ use tokio::sync::watch;
 
 pub use built_in::{BuiltIn, MetricDefinition};
 pub use tuning_job::{ReportFile, tuning_report};
+pub use search::INDEX_RULES;
 
 /// What the control plane is made with.
 #[derive(Debug)]

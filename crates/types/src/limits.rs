@@ -253,3 +253,13 @@ pub const ARTIFACT_BYTES: u64 = 64 << 30;
 
 /// Files of checkpoints that one job keeps: each is looked at every second while the job runs.
 pub const CHECKPOINT_FILES: usize = 10_000;
+
+/// Filters, nested filters and subexpressions of one search expression: AWS's documented limit.
+pub const SEARCH_ELEMENTS: usize = 20;
+
+/// Depth of subexpressions. AWS documents none; with twenty elements each, five levels are more
+/// conditions than a request can hold.
+pub const SEARCH_DEPTH: usize = 5;
+
+/// Property names in one answer of GetSearchSuggestions.
+pub const PROPERTY_SUGGESTIONS: usize = 100;

@@ -316,7 +316,8 @@ impl Metastore {
         Ok(numbered)
     }
 
-    /// The field of a path, when some record has had it.
+    /// The field of a path, when some record has had it. A path that is not there as it is written is
+    /// also found when only the case of its letters differs.
     pub(super) async fn field(
         &self,
         connection: &mut SqliteConnection,
@@ -324,16 +325,24 @@ impl Metastore {
         region: &str,
         path: &str,
     ) -> Result<Option<Field>> {
-        // Whether a field has several values may have changed since it was remembered.
-        let row =
-            sqlx::query("SELECT id, many FROM search_fields WHERE kind = $1 AND region = $2 AND path = $3")
+        for collation in ["", "COLLATE NOCASE"] {
+            let sql = format!(
+                "SELECT id, many FROM search_fields
+                 WHERE kind = $1 AND region = $2 AND path = $3 {collation} ORDER BY path LIMIT 1"
+            );
+            // Whether a field has several values may have changed since it was remembered.
+            let row = sqlx::query(AssertSqlSafe(sql))
                 .bind(kind.arn_segment())
                 .bind(region)
                 .bind(path)
-                .fetch_optional(connection)
+                .fetch_optional(&mut *connection)
                 .await?;
-        row.map(|row| Ok(Field { id: row.try_get("id")?, many: row.try_get::<i64, _>("many")? != 0 }))
-            .transpose()
+            if let Some(row) = row {
+                let many = row.try_get::<i64, _>("many")? != 0;
+                return Ok(Some(Field { id: row.try_get("id")?, many }));
+            }
+        }
+        Ok(None)
     }
 }
 
