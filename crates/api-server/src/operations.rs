@@ -1,6 +1,8 @@
 //! The operations served, per service. Adding one is a line here, its name in `models/scope.toml`
 //! and its function in the control plane.
 
+mod records;
+
 use sagebrush_control_plane::ControlPlane;
 use sagebrush_types::{Failure, Outcome, Scope};
 use sagebrush_wire::Service;
@@ -25,6 +27,7 @@ pub async fn call(plane: &ControlPlane, service: Service, call: &Call<'_>) -> Ou
         Service::CloudWatch => cloudwatch(plane, call).await,
         // Identities are the directory's: `identity`. The others have front doors of their own.
         Service::Sts | Service::Iam | Service::SageMakerRuntime | Service::S3 => Err(unwired(call.operation)),
+        Service::SageMakerMetrics => metrics(plane, call).await,
     }
 }
 
@@ -75,6 +78,15 @@ async fn sagemaker(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
             plane.update_endpoint_weights_and_capacities(scope, document).await
         }
         "UpdateTrainingJob" => plane.update_training_job(scope, document).await,
+        _ => records::call(plane, call).await,
+    }
+}
+
+async fn metrics(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
+    let Call { scope, document, .. } = call;
+    match call.operation {
+        "BatchGetMetrics" => plane.batch_get_metrics(scope, document).await,
+        "BatchPutMetrics" => plane.batch_put_metrics(scope, document).await,
         other => Err(unwired(other)),
     }
 }
@@ -133,8 +145,14 @@ mod tests {
 
     #[test]
     fn every_operation_of_the_scope_is_wired() {
-        let source = include_str!("operations.rs");
-        let services = [Service::SageMaker, Service::AutoScaling, Service::Logs, Service::CloudWatch];
+        let source = [include_str!("operations.rs"), include_str!("operations/records.rs")].concat();
+        let services = [
+            Service::SageMaker,
+            Service::SageMakerMetrics,
+            Service::AutoScaling,
+            Service::Logs,
+            Service::CloudWatch,
+        ];
         for service in services {
             for operation in model(service).into_iter().flat_map(sagebrush_wire::Model::operations) {
                 assert!(source.contains(&format!("\"{operation}\" =>")), "{operation}");

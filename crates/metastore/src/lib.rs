@@ -12,6 +12,7 @@ mod log;
 mod metric;
 mod queue;
 mod record;
+mod run_metric;
 mod schema;
 mod search;
 mod tag;
@@ -27,6 +28,7 @@ pub use metric::{
 };
 pub use queue::{NewInvocation, QueuedInvocation};
 pub use record::{Key, NewRecord, Record, Tag};
+pub use run_metric::RunPoint;
 pub use search::{
     Condition, Expression, Found, IndexRules, NamedList, PLAIN, Place, Query, Rank, Scalar, SortKey, Term,
     Test,

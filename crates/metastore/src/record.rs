@@ -269,6 +269,7 @@ impl Metastore {
         crate::workflow::apply(transaction.connection(), key, &WorkflowChange::End).await?;
         self.index_removed(transaction.connection(), &record).await?;
         crate::link::forget(transaction.connection(), &record.arn).await?;
+        crate::run_metric::forget(transaction.connection(), &record.arn).await?;
         transaction.commit().await?;
         Ok(Ok(record))
     }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use sqlx::SqliteConnection;
 
 use crate::search::Made;
-use crate::{Key, Link, Metastore, MetastoreError, NewRecord, Result, link, record};
+use crate::{Key, Link, Metastore, MetastoreError, NewRecord, Result, RunPoint, link, record, run_metric};
 
 /// A write beside others.
 #[derive(Debug, Clone)]
@@ -21,6 +21,13 @@ pub enum Write {
         status: Option<String>,
         /// The members.
         members: Map<String, Value>,
+    },
+    /// Appends values to the series of a resource.
+    Points {
+        /// Its ARN.
+        arn: String,
+        /// The values.
+        points: Vec<RunPoint>,
     },
     /// Makes a connection; one that is there stays as it is.
     Link(Link),
@@ -70,6 +77,7 @@ impl Metastore {
                     record.modified = record.modified.max(self.clock.now_milliseconds());
                     self.replace(&mut *connection, &record, made).await?;
                 }
+                Write::Points { arn, points } => run_metric::append(&mut *connection, arn, points).await?,
                 Write::Link(link) => {
                     link::put(&mut *connection, link).await?;
                 }

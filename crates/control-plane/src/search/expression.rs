@@ -180,8 +180,7 @@ mod tests {
             message(nested),
             "SearchExpression.SubExpressions[0].Filters[0].Value: the operator Contains needs a value."
         );
-        let outside =
-            json!({"NestedFilters": [{"NestedPropertyName": "Inputs", "Filters": [{"Name": "Uri", "Operator": "Exists"}]}]});
+        let outside = json!({"NestedFilters": [{"NestedPropertyName": "Inputs", "Filters": [{"Name": "Uri", "Operator": "Exists"}]}]});
         assert!(message(outside).contains("Write Inputs.Uri"));
         let mut deep = json!({"Filters": [{"Name": "A", "Operator": "Exists"}]});
         for _ in 0..SEARCH_DEPTH {

@@ -6,7 +6,7 @@
 
 mod expression;
 mod rules;
-mod token;
+pub mod token;
 
 use sagebrush_metastore::{Expression, Order, Query, Record, SortKey, Tag};
 use sagebrush_types::limits::{LIST_PAGE, LIST_PAGE_MAX, PROPERTY_SUGGESTIONS};
@@ -14,7 +14,7 @@ use sagebrush_types::{Failure, Outcome, Resource, Scope};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::{ControlPlane, failure, request};
+use crate::{ControlPlane, failure, model_package, request, trial_component};
 use expression::SearchExpression;
 
 pub use rules::INDEX_RULES;
@@ -120,10 +120,37 @@ impl ControlPlane {
         Ok(json!({"PropertyNameSuggestions": suggestions}))
     }
 
+    /// Adds the job that a trial component stands for, as far as it is still there.
+    async fn add_source(&self, document: &mut Value) -> Outcome<()> {
+        let Some(arn) = document["Source"]["SourceArn"].as_str().map(str::to_owned) else {
+            if let Some(members) = document.as_object_mut() {
+                members.remove("Source");
+            }
+            return Ok(());
+        };
+        let job = self.store().get_by_arn(&arn).await.map_err(failure::of_metastore)?;
+        let mut detail = json!({"SourceArn": arn});
+        if let Some(job) = job
+            && let Some(member) = source_member(job.key.kind)
+        {
+            detail[member] = shown(&job.document);
+        }
+        document["SourceDetail"] = detail;
+        Ok(())
+    }
+
     async fn search_record(&self, record: &Record, tags: &[Tag]) -> Outcome<Value> {
         let mut document = shown(&record.document);
         let tags: Vec<Value> = tags.iter().map(|tag| json!({"Key": tag.key, "Value": tag.value})).collect();
         document["Tags"] = tags.into();
+        match record.key.kind {
+            Resource::TrialComponent => {
+                trial_component::searched(&mut document);
+                self.add_source(&mut document).await?;
+            }
+            Resource::ModelPackage => model_package::searched(&mut document),
+            _ => {}
+        }
         let member = match record.key.kind {
             Resource::Model => return Ok(json!({"Model": {"Model": document}})),
             kind => member(kind).ok_or_else(|| Failure::internal("a kind that is not searched"))?,
@@ -132,11 +159,26 @@ impl ControlPlane {
     }
 }
 
+/// The member of a trial component's source that holds its job.
+const fn source_member(kind: Resource) -> Option<&'static str> {
+    match kind {
+        Resource::TrainingJob => Some("TrainingJob"),
+        Resource::ProcessingJob => Some("ProcessingJob"),
+        Resource::TransformJob => Some("TransformJob"),
+        _ => None,
+    }
+}
+
 /// The kinds that are searched: AWS's name of the kind, and the member of a result that holds it.
 const SEARCHED: &[(&str, Resource, &str)] = &[
     ("TrainingJob", Resource::TrainingJob, "TrainingJob"),
     ("Endpoint", Resource::Endpoint, "Endpoint"),
     ("Model", Resource::Model, "Model"),
+    ("Experiment", Resource::Experiment, "Experiment"),
+    ("ExperimentTrial", Resource::Trial, "Trial"),
+    ("ExperimentTrialComponent", Resource::TrialComponent, "TrialComponent"),
+    ("ModelPackage", Resource::ModelPackage, "ModelPackage"),
+    ("ModelPackageGroup", Resource::ModelPackageGroup, "ModelPackageGroup"),
 ];
 
 fn searched(name: &str) -> Outcome<Resource> {

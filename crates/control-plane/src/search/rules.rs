@@ -7,7 +7,12 @@ use sagebrush_types::Resource;
 pub static INDEX_RULES: IndexRules = IndexRules {
     version: 1,
     named_lists: &[
-        NamedList { list: "FinalMetricDataList", name: "MetricName", value: Some("Value"), prefix: "Metrics" },
+        NamedList {
+            list: "FinalMetricDataList",
+            name: "MetricName",
+            value: Some("Value"),
+            prefix: "Metrics",
+        },
         // Of a trial component: minimum, maximum, last value and so on under each name.
         NamedList { list: "Metrics", name: "MetricName", value: None, prefix: "Metrics" },
     ],

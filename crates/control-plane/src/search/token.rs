@@ -21,8 +21,7 @@ pub fn write(place: &Place) -> String {
 /// # Errors
 /// `Invalid` for a text that is no token.
 pub fn read(token: &str) -> Outcome<Place> {
-    place(token)
-        .ok_or_else(|| Failure::invalid("NextToken: the token was not issued by this operation."))
+    place(token).ok_or_else(|| Failure::invalid("NextToken: the token was not issued by this operation."))
 }
 
 fn place(token: &str) -> Option<Place> {
