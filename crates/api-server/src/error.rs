@@ -17,8 +17,15 @@ pub fn of_failure(service: Service, failure: &Failure) -> ErrorShape {
             Resource::TrainingJob
             | Resource::ProcessingJob
             | Resource::TransformJob
-            | Resource::HyperParameterTuningJob,
+            | Resource::HyperParameterTuningJob
+            | Resource::Experiment
+            | Resource::Trial
+            | Resource::TrialComponent
+            | Resource::Artifact
+            | Resource::Action
+            | Resource::Context,
         ) => ("ResourceNotFound", StatusCode::BAD_REQUEST),
+        FailureKind::Conflict(_) => ("ConflictException", StatusCode::BAD_REQUEST),
         FailureKind::AlreadyExists(
             Resource::TrainingJob
             | Resource::ProcessingJob
@@ -55,7 +62,7 @@ const fn invalid_code(service: Service) -> &'static str {
         Service::Logs => "InvalidParameterException",
         Service::CloudWatch => "InvalidParameterValueException",
         Service::SageMakerRuntime | Service::Sts | Service::Iam => "ValidationError",
-        Service::SageMaker | Service::AutoScaling | Service::S3 => "ValidationException",
+        Service::SageMaker | Service::SageMakerMetrics | Service::AutoScaling | Service::S3 => "ValidationException",
     }
 }
 

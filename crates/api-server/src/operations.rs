@@ -1,6 +1,8 @@
 //! The operations served, per service. Adding one is a line here, its name in `models/scope.toml`
 //! and its function in the control plane.
 
+mod records;
+
 use sagebrush_control_plane::ControlPlane;
 use sagebrush_types::{Failure, Outcome, Scope};
 use sagebrush_wire::Service;
@@ -25,6 +27,7 @@ pub async fn call(plane: &ControlPlane, service: Service, call: &Call<'_>) -> Ou
         Service::CloudWatch => cloudwatch(plane, call).await,
         // Identities are the directory's: `identity`. The others have front doors of their own.
         Service::Sts | Service::Iam | Service::SageMakerRuntime | Service::S3 => Err(unwired(call.operation)),
+        Service::SageMakerMetrics => metrics(plane, call).await,
     }
 }
 
@@ -53,6 +56,7 @@ async fn sagemaker(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
         "DescribeProcessingJob" => plane.describe_processing_job(scope, document).await,
         "DescribeTrainingJob" => plane.describe_training_job(scope, document).await,
         "DescribeTransformJob" => plane.describe_transform_job(scope, document).await,
+        "GetSearchSuggestions" => plane.get_search_suggestions(scope, document).await,
         "ListEndpointConfigs" => plane.list_endpoint_configs(scope, document).await,
         "ListEndpoints" => plane.list_endpoints(scope, document).await,
         "ListHyperParameterTuningJobs" => plane.list_hyper_parameter_tuning_jobs(scope, document).await,
@@ -65,6 +69,7 @@ async fn sagemaker(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
             plane.list_training_jobs_for_hyper_parameter_tuning_job(scope, document).await
         }
         "StopHyperParameterTuningJob" => plane.stop_hyper_parameter_tuning_job(scope, document).await,
+        "Search" => plane.search(scope, document).await,
         "StopProcessingJob" => plane.stop_processing_job(scope, document).await,
         "StopTrainingJob" => plane.stop_training_job(scope, document).await,
         "StopTransformJob" => plane.stop_transform_job(scope, document).await,
@@ -73,6 +78,15 @@ async fn sagemaker(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
             plane.update_endpoint_weights_and_capacities(scope, document).await
         }
         "UpdateTrainingJob" => plane.update_training_job(scope, document).await,
+        _ => records::call(plane, call).await,
+    }
+}
+
+async fn metrics(plane: &ControlPlane, call: &Call<'_>) -> Outcome<Value> {
+    let Call { scope, document, .. } = call;
+    match call.operation {
+        "BatchGetMetrics" => plane.batch_get_metrics(scope, document).await,
+        "BatchPutMetrics" => plane.batch_put_metrics(scope, document).await,
         other => Err(unwired(other)),
     }
 }
@@ -131,8 +145,14 @@ mod tests {
 
     #[test]
     fn every_operation_of_the_scope_is_wired() {
-        let source = include_str!("operations.rs");
-        let services = [Service::SageMaker, Service::AutoScaling, Service::Logs, Service::CloudWatch];
+        let source = [include_str!("operations.rs"), include_str!("operations/records.rs")].concat();
+        let services = [
+            Service::SageMaker,
+            Service::SageMakerMetrics,
+            Service::AutoScaling,
+            Service::Logs,
+            Service::CloudWatch,
+        ];
         for service in services {
             for operation in model(service).into_iter().flat_map(sagebrush_wire::Model::operations) {
                 assert!(source.contains(&format!("\"{operation}\" =>")), "{operation}");

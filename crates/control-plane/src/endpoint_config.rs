@@ -114,8 +114,9 @@ impl ControlPlane {
             tags: request::tags(&request.tags),
             workflow: None,
         };
+        let writes = self.tracked_config(scope, &record).await?;
         self.store()
-            .create(&record)
+            .create_with(&record, &writes)
             .await
             .map_err(|error| failure::of_creation(error, scope, Resource::EndpointConfig, name))?;
         Ok(json!({"EndpointConfigArn": arn}))

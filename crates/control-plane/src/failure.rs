@@ -25,6 +25,17 @@ pub fn of_creation(error: MetastoreError, scope: &Scope, kind: Resource, name: &
         Resource::Model | Resource::EndpointConfig | Resource::Endpoint | Resource::ScalableTarget => {
             format!("Cannot create already existing {} \"{arn}\".", kind.noun())
         }
+        Resource::ModelPackageGroup => format!("Model Package Group already exists: {arn}"),
+        Resource::ModelPackage => format!("ModelPackage already exists: {arn}"),
+        Resource::Experiment
+        | Resource::Trial
+        | Resource::TrialComponent
+        | Resource::Artifact
+        | Resource::Action
+        | Resource::Context => format!(
+            "Names must be unique within an AWS account and region. The {} with ARN {arn} already exists.",
+            kind.noun()
+        ),
     };
     Failure::new(FailureKind::AlreadyExists(kind), message)
 }

@@ -12,20 +12,28 @@ mod data_capture;
 mod document;
 mod endpoint;
 mod endpoint_config;
+mod entity;
+mod experiment;
 mod failure;
+mod lineage;
 mod logs;
 mod metrics;
 mod model;
+mod model_package;
 mod page;
 mod processing_job;
 mod reconcile;
 mod request;
 mod scaling;
+mod search;
 mod tags;
+mod tracking;
 mod traffic;
 mod training_job;
 mod transform_job;
 mod tuning_job;
+mod trial;
+mod trial_component;
 mod workflow;
 
 use std::path::PathBuf;
@@ -39,6 +47,7 @@ use tokio::sync::watch;
 
 pub use built_in::{BuiltIn, MetricDefinition};
 pub use tuning_job::{ReportFile, tuning_report};
+pub use search::INDEX_RULES;
 
 /// What the control plane is made with.
 #[derive(Debug)]
@@ -121,6 +130,19 @@ fn not_found(scope: &Scope, kind: Resource, name: &str) -> Failure {
         Resource::Model | Resource::EndpointConfig | Resource::Endpoint | Resource::ScalableTarget => {
             format!("Could not find {} \"{}\".", kind.noun(), scope.arn(kind, name))
         }
+        Resource::ModelPackageGroup | Resource::ModelPackage => {
+            let arn = if name.starts_with("arn:") { name.to_owned() } else { scope.arn(kind, name) };
+            format!(
+                "{} {arn} does not exist.",
+                if kind == Resource::ModelPackage { "ModelPackage" } else { "ModelPackageGroup" }
+            )
+        }
+        Resource::Experiment
+        | Resource::Trial
+        | Resource::TrialComponent
+        | Resource::Artifact
+        | Resource::Action
+        | Resource::Context => format!("Resource not found: {} '{name}' does not exist.", kind.noun()),
     };
     Failure::new(FailureKind::NotFound(kind), message)
 }

@@ -45,6 +45,9 @@ pub struct Container {
     mode: Option<String>,
     #[serde(default, rename = "ContainerHostname")]
     _container_hostname: Option<String>,
+    /// Kept for Describe: what the package says was taken over when the model was made.
+    #[serde(default, rename = "ModelPackageName")]
+    _model_package_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -60,6 +63,7 @@ impl ControlPlane {
     /// `Invalid` for an image that is not built in or an artifact that is no S3 URI; `Unsupported`
     /// for pipelines and multi-model mode; `AlreadyExists`.
     pub async fn create_model(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
+        let document = &self.with_package(scope, document).await?;
         let request: CreateModel = request::decode("CreateModel", document)?;
         let container = match (&request.primary_container, request.containers.as_slice()) {
             (Some(container), []) | (None, [container]) => container,
@@ -107,11 +111,32 @@ impl ControlPlane {
             tags: request::tags(&request.tags),
             workflow: None,
         };
+        let writes = self.tracked_model(scope, &record).await?;
         self.store()
-            .create(&record)
+            .create_with(&record, &writes)
             .await
             .map_err(|error| failure::of_creation(error, scope, Resource::Model, &request.model_name))?;
         Ok(json!({"ModelArn": arn}))
+    }
+
+    /// The request with what its container's model package says in the container, where the request
+    /// itself says nothing: the model lives on when the package is deleted.
+    async fn with_package(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
+        let mut document = document.clone();
+        for place in ["/PrimaryContainer", "/Containers/0"] {
+            let Some(container) = document.pointer_mut(place) else { continue };
+            let Some(name) = container["ModelPackageName"].as_str().map(str::to_owned) else { continue };
+            refuse_if(
+                !container["Image"].is_null() || !container["ModelDataUrl"].is_null(),
+                "ModelPackageName",
+                "give either a model package or an image with its artifact.",
+            )?;
+            let package = self.packaged_container(scope, &name).await?;
+            for (member, value) in package.as_object().into_iter().flatten() {
+                default_member(container, member, value.clone());
+            }
+        }
+        Ok(document)
     }
 
     /// DescribeModel.

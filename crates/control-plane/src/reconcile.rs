@@ -42,7 +42,8 @@ impl ControlPlane {
                 Resource::TransformJob => job::resume::<CreateTransformJob>(self, key, step).await,
                 Resource::HyperParameterTuningJob => tuning_job::resume(self, key),
                 Resource::Endpoint => endpoint::resume(self, key, step).await,
-                Resource::Model | Resource::EndpointConfig | Resource::ScalableTarget => {}
+                // The others have no workflow.
+                _ => {}
             }
         }
         self.resume_invocations().await

@@ -6,15 +6,20 @@
 //! about what a state means.
 
 mod change;
+mod link;
 mod listing;
 mod log;
 mod metric;
 mod queue;
 mod record;
+mod run_metric;
 mod schema;
+mod search;
 mod tag;
 mod workflow;
+mod write;
 
+pub use link::{Link, LinkFilter};
 pub use listing::{Cursor, Listing, Order, Page, SortBy};
 pub use log::{Direction, LogEvent, LogGroup, LogLine, LogStream, StreamOrder, StreamPage};
 pub use metric::{
@@ -23,9 +28,16 @@ pub use metric::{
 };
 pub use queue::{NewInvocation, QueuedInvocation};
 pub use record::{Key, NewRecord, Record, Tag};
+pub use run_metric::RunPoint;
+pub use search::{
+    Condition, Expression, Found, IndexRules, NamedList, PLAIN, Place, Query, Rank, Scalar, SortKey, Term,
+    Test,
+};
 pub use workflow::{OpenWorkflow, WorkflowChange};
+pub use write::Write;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sagebrush_env::{Clock, GroupSync, SyncFailed};
@@ -80,6 +92,7 @@ pub struct Metastore {
     reader: SqlitePool,
     log_on_disk: GroupSync,
     clock: Clock,
+    index: Arc<search::Index>,
 }
 
 impl Metastore {
@@ -88,6 +101,15 @@ impl Metastore {
     /// # Errors
     /// `NewerSchema` for a file of a newer version; `Database` when the file cannot be used.
     pub async fn open(path: &Path, clock: Clock) -> Result<Self> {
+        Self::open_indexed(path, clock, &PLAIN).await
+    }
+
+    /// Opens like [`Metastore::open`]; `rules` say what of a document is searched. An index made by
+    /// other rules is made anew, which takes about a minute for a million records.
+    ///
+    /// # Errors
+    /// `NewerSchema` for a file of a newer version; `Database` when the file cannot be used.
+    pub async fn open_indexed(path: &Path, clock: Clock, rules: &'static IndexRules) -> Result<Self> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -108,7 +130,9 @@ impl Metastore {
             .acquire_timeout(BUSY)
             .connect_with(options.read_only(true))
             .await?;
-        let store = Self { writer, reader, log_on_disk: GroupSync::of(&change::log_of(path))?, clock };
+        let index = Arc::new(search::Index::new(rules));
+        let store = Self { writer, reader, log_on_disk: GroupSync::of(&change::log_of(path))?, clock, index };
+        store.prepare_index().await?;
         store.synced().await?;
         Ok(store)
     }

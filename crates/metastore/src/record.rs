@@ -7,7 +7,8 @@ use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use crate::{Metastore, MetastoreError, Result, WorkflowChange};
+use crate::search::Made;
+use crate::{Metastore, MetastoreError, Result, WorkflowChange, Write};
 
 /// What names a record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,7 +78,31 @@ impl Metastore {
     /// # Errors
     /// `AlreadyExists` when the name is taken.
     pub async fn create(&self, new: &NewRecord) -> Result<()> {
+        self.create_with(new, &[]).await
+    }
+
+    /// Stores a new resource like [`Metastore::create`], with other writes in the same transaction.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when a name is taken: then nothing is written.
+    pub async fn create_with(&self, new: &NewRecord, writes: &[Write]) -> Result<()> {
         let mut transaction = self.begin().await?;
+        let mut made = Made::default();
+        if !self.insert(transaction.connection(), new, &mut made).await? {
+            return Err(MetastoreError::AlreadyExists(new.key.clone()));
+        }
+        self.apply(transaction.connection(), writes, &mut made).await?;
+        transaction.commit().await?;
+        self.indexed(made).await
+    }
+
+    /// Inserts a record with its tags, workflow and facts; `false` when the name is taken.
+    pub(crate) async fn insert(
+        &self,
+        connection: &mut SqliteConnection,
+        new: &NewRecord,
+        made: &mut Made,
+    ) -> Result<bool> {
         let inserted = sqlx::query(
             "INSERT INTO records (kind, region, name, arn, status, created, modified, document)
              VALUES ($1, $2, $3, $4, $5, $6, $6, $7) ON CONFLICT DO NOTHING",
@@ -89,17 +114,26 @@ impl Metastore {
         .bind(&new.status)
         .bind(new.created)
         .bind(new.document.to_string())
-        .execute(transaction.connection())
+        .execute(&mut *connection)
         .await?;
         if inserted.rows_affected() == 0 {
-            return Err(MetastoreError::AlreadyExists(new.key.clone()));
+            return Ok(false);
         }
-        crate::tag::put(transaction.connection(), &new.arn, &new.tags).await?;
+        crate::tag::put(&mut *connection, &new.arn, &new.tags).await?;
         if let Some(step) = &new.workflow {
             let change = WorkflowChange::Step(step.clone());
-            crate::workflow::apply(transaction.connection(), &new.key, &change).await?;
+            crate::workflow::apply(&mut *connection, &new.key, &change).await?;
         }
-        transaction.commit().await
+        let record = Record {
+            key: new.key.clone(),
+            arn: new.arn.clone(),
+            status: new.status.clone(),
+            created: new.created,
+            modified: new.created,
+            document: new.document.clone(),
+        };
+        self.index_new(connection, &record, &new.tags, made).await?;
+        Ok(true)
     }
 
     /// The record of that key.
@@ -143,33 +177,60 @@ impl Metastore {
         workflow: &WorkflowChange,
         change: impl FnOnce(&mut Record) -> std::result::Result<T, E>,
     ) -> Result<std::result::Result<T, E>> {
+        self.update_with(key, workflow, |record| change(record).map(|outcome| (outcome, Vec::new()))).await
+    }
+
+    /// Changes a record like [`Metastore::update`]; `change` also says what else is written in the
+    /// same transaction.
+    ///
+    /// # Errors
+    /// `NotFound`, `Database` or `Document`; `AlreadyExists` for a record that is to be made.
+    pub async fn update_with<T, E>(
+        &self,
+        key: &Key,
+        workflow: &WorkflowChange,
+        change: impl FnOnce(&mut Record) -> std::result::Result<(T, Vec<Write>), E>,
+    ) -> Result<std::result::Result<T, E>> {
         let mut transaction = self.begin().await?;
         let mut record = fetch(transaction.connection(), key).await?;
         let before = record.modified;
-        let outcome = match change(&mut record) {
+        let (outcome, writes) = match change(&mut record) {
             Ok(outcome) => outcome,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let mut made = Made::default();
+        // A time that `change` set is kept: it is also what the document shows.
+        if record.modified == before {
+            record.modified = before.max(self.clock.now_milliseconds());
+        }
+        self.replace(transaction.connection(), &record, &mut made).await?;
+        crate::workflow::apply(transaction.connection(), key, workflow).await?;
+        self.apply(transaction.connection(), &writes, &mut made).await?;
+        transaction.commit().await?;
+        self.indexed(made).await?;
+        Ok(Ok(outcome))
+    }
+
+    /// Writes a changed record and its facts.
+    pub(crate) async fn replace(
+        &self,
+        connection: &mut SqliteConnection,
+        record: &Record,
+        made: &mut Made,
+    ) -> Result<()> {
         sqlx::query(
             "UPDATE records SET status = $4, modified = $5, document = $6
              WHERE kind = $1 AND region = $2 AND name = $3",
         )
-        .bind(key.kind.arn_segment())
-        .bind(&key.region)
-        .bind(&key.name)
+        .bind(record.key.kind.arn_segment())
+        .bind(&record.key.region)
+        .bind(&record.key.name)
         .bind(&record.status)
-        // A time that `change` set is kept: it is also what the document shows.
-        .bind(if record.modified == before {
-            before.max(self.clock.now_milliseconds())
-        } else {
-            record.modified
-        })
+        .bind(record.modified)
         .bind(record.document.to_string())
-        .execute(transaction.connection())
+        .execute(&mut *connection)
         .await?;
-        crate::workflow::apply(transaction.connection(), key, workflow).await?;
-        transaction.commit().await?;
-        Ok(Ok(outcome))
+        self.index_again(connection, record, None, made).await
     }
 
     /// Removes a record, its tags and its workflow, in one transaction.
@@ -206,8 +267,20 @@ impl Metastore {
             .execute(transaction.connection())
             .await?;
         crate::workflow::apply(transaction.connection(), key, &WorkflowChange::End).await?;
+        self.index_removed(transaction.connection(), &record).await?;
+        crate::link::forget(transaction.connection(), &record.arn).await?;
+        crate::run_metric::forget(transaction.connection(), &record.arn).await?;
         transaction.commit().await?;
         Ok(Ok(record))
+    }
+
+    /// The record with an ARN.
+    ///
+    /// # Errors
+    /// `Database` or `Document`.
+    pub async fn get_by_arn(&self, arn: &str) -> Result<Option<Record>> {
+        let mut connection = self.reader.acquire().await?;
+        with_arn(&mut connection, arn).await
     }
 
     /// Is there a resource with that ARN?
@@ -226,7 +299,7 @@ impl Metastore {
 const SELECT_ONE: &str = "SELECT region, name, arn, status, created, modified, document FROM records
      WHERE kind = $1 AND region = $2 AND name = $3";
 
-async fn fetch(transaction: &mut SqliteConnection, key: &Key) -> Result<Record> {
+pub(crate) async fn fetch(transaction: &mut SqliteConnection, key: &Key) -> Result<Record> {
     let row = sqlx::query(SELECT_ONE)
         .bind(key.kind.arn_segment())
         .bind(&key.region)
@@ -237,6 +310,20 @@ async fn fetch(transaction: &mut SqliteConnection, key: &Key) -> Result<Record> 
         .map(|row| read(row, key.kind))
         .transpose()?
         .ok_or_else(|| MetastoreError::NotFound(key.clone()))
+}
+
+/// The newest record with an ARN, which may be of any kind.
+pub(crate) async fn with_arn(connection: &mut SqliteConnection, arn: &str) -> Result<Option<Record>> {
+    let row = sqlx::query(
+        "SELECT kind, region, name, arn, status, created, modified, document FROM records
+         WHERE arn = $1 ORDER BY created DESC LIMIT 1",
+    )
+    .bind(arn)
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let kind = Resource::from_segment(row.try_get("kind")?);
+    kind.map(|kind| read(&row, kind)).transpose()
 }
 
 /// A record from a row with the columns of [`SELECT_ONE`].

@@ -5,7 +5,14 @@ use sqlx::SqlitePool;
 use crate::{MetastoreError, Result};
 
 /// The steps so far; a file of version n has taken the first n.
-const STEPS: &[&str] = &[FIRST, LOGS_AND_METRICS, QUEUED_INVOCATIONS];
+const STEPS: &[&str] = &[
+    FIRST,
+    LOGS_AND_METRICS,
+    QUEUED_INVOCATIONS,
+    include_str!("search/tables.sql"),
+    include_str!("link.sql"),
+    include_str!("run_metric.sql"),
+];
 
 /// Log groups of their own, events by time, and metric points that stand for many values.
 const LOGS_AND_METRICS: &str = "CREATE TABLE log_groups (

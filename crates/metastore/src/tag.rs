@@ -2,7 +2,8 @@
 
 use sqlx::{Row, SqliteConnection};
 
-use crate::{Metastore, Result, Tag};
+use crate::search::Made;
+use crate::{Metastore, Result, Tag, record};
 
 impl Metastore {
     /// The tags of a resource, by key.
@@ -10,11 +11,8 @@ impl Metastore {
     /// # Errors
     /// `Database`.
     pub async fn tags(&self, arn: &str) -> Result<Vec<Tag>> {
-        let rows = sqlx::query("SELECT tag, value FROM tags WHERE arn = $1 ORDER BY tag")
-            .bind(arn)
-            .fetch_all(&self.reader)
-            .await?;
-        rows.iter().map(|row| Ok(Tag { key: row.try_get("tag")?, value: row.try_get("value")? })).collect()
+        let mut connection = self.reader.acquire().await?;
+        of(&mut connection, arn).await
     }
 
     /// Adds tags or replaces their values.
@@ -24,7 +22,9 @@ impl Metastore {
     pub async fn put_tags(&self, arn: &str, tags: &[Tag]) -> Result<()> {
         let mut transaction = self.begin().await?;
         put(transaction.connection(), arn, tags).await?;
-        transaction.commit().await
+        let made = self.index_tags(transaction.connection(), arn).await?;
+        transaction.commit().await?;
+        self.indexed(made).await
     }
 
     /// Removes tags; names that are not there are passed over.
@@ -40,8 +40,29 @@ impl Metastore {
                 .execute(transaction.connection())
                 .await?;
         }
-        transaction.commit().await
+        let made = self.index_tags(transaction.connection(), arn).await?;
+        transaction.commit().await?;
+        self.indexed(made).await
     }
+
+    /// Indexes the record of an ARN with its tags of now.
+    async fn index_tags(&self, connection: &mut SqliteConnection, arn: &str) -> Result<Made> {
+        let mut made = Made::default();
+        if let Some(record) = record::with_arn(&mut *connection, arn).await? {
+            let tags = of(&mut *connection, arn).await?;
+            self.index_again(connection, &record, Some(&tags), &mut made).await?;
+        }
+        Ok(made)
+    }
+}
+
+/// The tags of a resource, by key.
+pub(crate) async fn of(connection: &mut SqliteConnection, arn: &str) -> Result<Vec<Tag>> {
+    let rows = sqlx::query("SELECT tag, value FROM tags WHERE arn = $1 ORDER BY tag")
+        .bind(arn)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok(Tag { key: row.try_get("tag")?, value: row.try_get("value")? })).collect()
 }
 
 pub(crate) async fn put(transaction: &mut SqliteConnection, arn: &str, tags: &[Tag]) -> Result<()> {

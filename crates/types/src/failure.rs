@@ -25,6 +25,8 @@ pub enum FailureKind {
     NoSuchLog,
     /// A log group or log stream of that name exists already.
     LogExists,
+    /// What others hang on cannot be removed.
+    Conflict(Resource),
     /// A ceiling of this server would be exceeded.
     LimitExceeded,
     /// A field or operation that AWS has and this server does not perform.
@@ -85,6 +87,7 @@ impl Failure {
             | FailureKind::LogExists
             | FailureKind::AlreadyExists(_)
             | FailureKind::WrongState(_)
+            | FailureKind::Conflict(_)
             | FailureKind::InUse(_)
             | FailureKind::LimitExceeded
             | FailureKind::Unsupported

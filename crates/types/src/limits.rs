@@ -253,3 +253,39 @@ pub const ARTIFACT_BYTES: u64 = 64 << 30;
 
 /// Files of checkpoints that one job keeps: each is looked at every second while the job runs.
 pub const CHECKPOINT_FILES: usize = 10_000;
+
+/// Filters, nested filters and subexpressions of one search expression: AWS's documented limit.
+pub const SEARCH_ELEMENTS: usize = 20;
+
+/// Depth of subexpressions. AWS documents none; with twenty elements each, five levels are more
+/// conditions than a request can hold.
+pub const SEARCH_DEPTH: usize = 5;
+
+/// Property names in one answer of GetSearchSuggestions.
+pub const PROPERTY_SUGGESTIONS: usize = 100;
+
+/// Trials that one trial component may belong to: AWS's documented limit is 50.
+pub const TRIALS_PER_COMPONENT: usize = 50;
+
+/// Metrics of one trial component. Each is a summary in its record, which a search reads.
+pub const METRICS_PER_COMPONENT: usize = 300;
+
+/// Values of one series that BatchGetMetrics reads; more are said to be truncated.
+pub const RUN_POINTS_READ: usize = 100_000;
+
+/// Associations of one entity, or of one listing, that are looked at.
+pub const ASSOCIATIONS_LISTED: usize = 10_000;
+
+/// Edges between the start and the farthest entity of QueryLineage: AWS's model bounds MaxDepth by 10.
+/// The chain from raw data to an endpoint has twelve, so that is what a query without a bound walks.
+pub const LINEAGE_DEPTH: usize = 32;
+
+/// Entities of one page of QueryLineage: AWS's model bounds MaxResults by 50.
+pub const LINEAGE_PAGE: usize = 50;
+
+/// Entities that one QueryLineage walks through in one direction.
+pub const LINEAGE_VERTICES: usize = 10_000;
+
+/// Artifacts of other places that one input is linked to: those nearest in time of a place that holds
+/// more.
+pub const RELATED_ARTIFACTS: usize = 100;

@@ -19,11 +19,27 @@ pub enum Resource {
     Endpoint,
     /// A variant whose number of servers follows its load.
     ScalableTarget,
+    /// An experiment: a name under which trials are gathered.
+    Experiment,
+    /// A trial: a group of trial components.
+    Trial,
+    /// A trial component: what one step was given, made and measured.
+    TrialComponent,
+    /// A lineage artifact: data, a model or an image.
+    Artifact,
+    /// A lineage action.
+    Action,
+    /// A lineage context, such as an endpoint.
+    Context,
+    /// A model package group.
+    ModelPackageGroup,
+    /// A model package: a version of a group, or one with a name of its own.
+    ModelPackage,
 }
 
 impl Resource {
     /// Every kind, in the order of the workflow.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 16] = [
         Self::ProcessingJob,
         Self::TrainingJob,
         Self::HyperParameterTuningJob,
@@ -32,6 +48,14 @@ impl Resource {
         Self::EndpointConfig,
         Self::Endpoint,
         Self::ScalableTarget,
+        Self::Experiment,
+        Self::Trial,
+        Self::TrialComponent,
+        Self::Artifact,
+        Self::Action,
+        Self::Context,
+        Self::ModelPackageGroup,
+        Self::ModelPackage,
     ];
 
     /// The segment before the name in an ARN; also the kind's key in the metastore.
@@ -45,6 +69,14 @@ impl Resource {
             Self::EndpointConfig => "endpoint-config",
             Self::Endpoint => "endpoint",
             Self::ScalableTarget => "scalable-target",
+            Self::Experiment => "experiment",
+            Self::Trial => "experiment-trial",
+            Self::TrialComponent => "experiment-trial-component",
+            Self::Artifact => "artifact",
+            Self::Action => "action",
+            Self::Context => "context",
+            Self::ModelPackageGroup => "model-package-group",
+            Self::ModelPackage => "model-package",
         }
     }
 
@@ -59,6 +91,14 @@ impl Resource {
             Self::EndpointConfig => "endpoint configuration",
             Self::Endpoint => "endpoint",
             Self::ScalableTarget => "scalable target",
+            Self::Experiment => "experiment",
+            Self::Trial => "trial",
+            Self::TrialComponent => "trial component",
+            Self::Artifact => "artifact",
+            Self::Action => "action",
+            Self::Context => "context",
+            Self::ModelPackageGroup => "model package group",
+            Self::ModelPackage => "model package",
         }
     }
 

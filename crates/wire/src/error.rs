@@ -24,8 +24,8 @@ impl Protocol {
         match service {
             Service::SageMaker | Service::AutoScaling | Service::Logs => Self::Json("1.1"),
             Service::CloudWatch => Self::Json("1.0"),
-            Service::SageMakerRuntime => Self::RestJson,
             Service::Sts | Service::Iam | Service::S3 => Self::Query,
+            Service::SageMakerRuntime | Service::SageMakerMetrics => Self::RestJson,
         }
     }
 

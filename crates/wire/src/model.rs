@@ -206,6 +206,7 @@ macro_rules! models {
 models! {
     SageMaker => "sagemaker",
     SageMakerRuntime => "sagemaker-runtime",
+    SageMakerMetrics => "sagemaker-metrics",
     AutoScaling => "application-autoscaling",
     Logs => "logs",
     CloudWatch => "cloudwatch",

@@ -12,6 +12,8 @@ pub enum Service {
     SageMaker,
     /// SageMaker's real-time inference, REST-JSON.
     SageMakerRuntime,
+    /// SageMaker's metrics of trial components, REST-JSON.
+    SageMakerMetrics,
     /// Application Auto Scaling, JSON 1.1.
     AutoScaling,
     /// CloudWatch Logs, JSON 1.1.
@@ -31,6 +33,7 @@ impl Service {
     pub const ALL: [Self; 8] = [
         Self::SageMaker,
         Self::SageMakerRuntime,
+        Self::SageMakerMetrics,
         Self::AutoScaling,
         Self::Logs,
         Self::CloudWatch,
@@ -42,7 +45,7 @@ impl Service {
     /// The service's name in a credential scope.
     pub const fn signing_name(self) -> &'static str {
         match self {
-            Self::SageMaker | Self::SageMakerRuntime => "sagemaker",
+            Self::SageMaker | Self::SageMakerRuntime | Self::SageMakerMetrics => "sagemaker",
             Self::AutoScaling => "application-autoscaling",
             Self::Logs => "logs",
             Self::CloudWatch => "monitoring",
@@ -125,6 +128,11 @@ pub fn recognise(parts: &Parts, scope_service: Option<&str>) -> Target {
     if let Some(name) = invoked_endpoint(parts.uri.path(), "/async-invocations") {
         return Target::InvokeAsync(name);
     }
+    match (parts.method.as_str(), parts.uri.path()) {
+        ("PUT", "/BatchPutMetrics") => return metrics("BatchPutMetrics"),
+        ("POST", "/BatchGetMetrics") => return metrics("BatchGetMetrics"),
+        _ => {}
+    }
     match scope_service {
         Some("sts") => Target::Query(Service::Sts),
         Some("monitoring") => Target::Query(Service::CloudWatch),
@@ -138,6 +146,10 @@ pub fn recognise(parts: &Parts, scope_service: Option<&str>) -> Target {
             Target::Unknown { name: format!("{} {} ({other})", parts.method, parts.uri.path()), protocol }
         }
     }
+}
+
+fn metrics(operation: &str) -> Target {
+    Target::Json { service: Service::SageMakerMetrics, operation: operation.to_owned() }
 }
 
 fn service_of(prefix: &str) -> Option<Service> {

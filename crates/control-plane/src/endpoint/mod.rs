@@ -87,7 +87,7 @@ impl ControlPlane {
                 "CreationTime": seconds(now),
                 "LastModifiedTime": seconds(now),
                 // The configuration may be deleted while the endpoint lives on.
-                CONFIG: config.document,
+                CONFIG: config.document.clone(),
                 CONTAINERS: containers,
             }),
             tags: request::tags(&request.tags),
@@ -96,8 +96,9 @@ impl ControlPlane {
         if !request.deployment_config.is_null() {
             record.document["LastDeploymentConfig"] = request.deployment_config;
         }
+        let writes = self.tracked_endpoint(scope, &arn, now, name, &config);
         self.store()
-            .create(&record)
+            .create_with(&record, &writes)
             .await
             .map_err(|error| failure::of_creation(error, scope, Resource::Endpoint, name))?;
         deploy::start(self, record.key);

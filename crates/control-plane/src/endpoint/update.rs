@@ -59,12 +59,14 @@ impl ControlPlane {
     pub async fn update_endpoint(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
         let request: UpdateEndpoint = request::decode("UpdateEndpoint", document)?;
         let endpoint = self.find(scope, Resource::Endpoint, &request.endpoint_name).await?;
-        let config =
-            self.find(scope, Resource::EndpointConfig, &request.endpoint_config_name).await?.document;
+        let config = self.find(scope, Resource::EndpointConfig, &request.endpoint_config_name).await?;
+        let tracked =
+            self.tracked_endpoint(scope, &endpoint.arn, endpoint.created, &endpoint.key.name, &config);
+        let config = config.document;
         let containers = self.containers(scope, &config).await?;
         let now = self.now();
         self.store()
-            .update(&endpoint.key, &WorkflowChange::Step(UPDATE.into()), |record| {
+            .update_with(&endpoint.key, &WorkflowChange::Step(UPDATE.into()), |record| {
                 check_in_service(record)?;
                 let mut update = json!({
                     "EndpointConfigName": request.endpoint_config_name,
@@ -84,7 +86,8 @@ impl ControlPlane {
                 };
                 Rollout::of(&update["DeploymentConfig"], variants.iter().map(|variant| variant.count).sum())?;
                 record.document[UPDATE_KEPT] = update;
-                record::enter(record, EndpointStatus::Updating, now)
+                record::enter(record, EndpointStatus::Updating, now)?;
+                Outcome::Ok(((), tracked))
             })
             .await
             .map_err(failure::of_metastore)??;

@@ -12,7 +12,7 @@ use crate::built_in::Task;
 use crate::document::{default_member, pick, seconds};
 use crate::request::{ExperimentConfig, RequestTag, check_environment, refuse_if};
 use crate::workflow::job;
-use crate::{ControlPlane, failure, request};
+use crate::{ControlPlane, failure, request, tracking};
 
 /// The members of a request that its record keeps.
 pub const REQUEST_MEMBERS: &[&str] = &[
@@ -178,6 +178,7 @@ impl ControlPlane {
     /// is not done here; `AlreadyExists`; `LimitExceeded` when too many jobs wait.
     pub async fn create_processing_job(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
         let request: CreateProcessingJob = request::decode("CreateProcessingJob", document)?;
+        tracking::joined(self, scope, document).await?;
         check(&request)?;
         self.built_in("AppSpecification.ImageUri", &request.app_specification.image_uri, Task::Process)?;
         self.check_open(Resource::ProcessingJob, JOBS_OPEN).await?;
@@ -203,8 +204,9 @@ impl ControlPlane {
             tags: request::tags(&request.tags),
             workflow: Some(job::STAGE.into()),
         };
+        let writes = tracking::accepted(self, scope, &record);
         self.store()
-            .create(&record)
+            .create_with(&record, &writes)
             .await
             .map_err(|error| failure::of_creation(error, scope, Resource::ProcessingJob, name))?;
         job::start::<CreateProcessingJob>(self, record.key);

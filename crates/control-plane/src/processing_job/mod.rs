@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::document::pick;
 use crate::page::ListShape;
+use crate::search::shown;
 use crate::workflow::job;
 use crate::{ControlPlane, request};
 
@@ -31,7 +32,7 @@ impl ControlPlane {
     /// `NotFound`.
     pub async fn describe_processing_job(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
         let name: ProcessingJobName = request::decode("DescribeProcessingJob", document)?;
-        Ok(self.find(scope, Resource::ProcessingJob, &name.processing_job_name).await?.document)
+        Ok(shown(&self.find(scope, Resource::ProcessingJob, &name.processing_job_name).await?.document))
     }
 
     /// ListProcessingJobs.

@@ -13,7 +13,7 @@ use crate::built_in::{BuiltIn, Task};
 use crate::document::{default_member, pick};
 use crate::request::{ExperimentConfig, RequestTag, check_environment, refuse_if};
 use crate::workflow::job;
-use crate::{ControlPlane, failure, request};
+use crate::{ControlPlane, failure, request, tracking};
 
 /// The members of a request that its record keeps.
 pub const REQUEST_MEMBERS: &[&str] = &[
@@ -239,6 +239,7 @@ impl ControlPlane {
 
     fn checked(&self, document: &Value) -> Outcome<(CreateTrainingJob, &BuiltIn)> {
         let request: CreateTrainingJob = request::decode("CreateTrainingJob", document)?;
+        tracking::joined(self, scope, document).await?;
         check(&request)?;
         let algorithm = request.algorithm_specification.as_ref().ok_or_else(|| {
             Failure::invalid("AlgorithmSpecification: a training job needs the image of its algorithm.")
@@ -291,8 +292,9 @@ impl ControlPlane {
             tags: request::tags(&request.tags),
             workflow: Some(job::STAGE.into()),
         };
+        let writes = tracking::accepted(self, scope, &record);
         self.store()
-            .create(&record)
+            .create_with(&record, &writes)
             .await
             .map_err(|error| failure::of_creation(error, scope, Resource::TrainingJob, name))?;
         job::start::<CreateTrainingJob>(self, record.key);

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::document::pick;
 use crate::page::ListShape;
+use crate::search::shown;
 use crate::workflow::job;
 use crate::{ControlPlane, request};
 
@@ -33,7 +34,7 @@ impl ControlPlane {
     /// `NotFound`.
     pub async fn describe_training_job(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
         let name: TrainingJobName = request::decode("DescribeTrainingJob", document)?;
-        Ok(self.find(scope, Resource::TrainingJob, &name.training_job_name).await?.document)
+        Ok(shown(&self.find(scope, Resource::TrainingJob, &name.training_job_name).await?.document))
     }
 
     /// ListTrainingJobs.

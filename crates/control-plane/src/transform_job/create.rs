@@ -17,7 +17,7 @@ use super::processing::{DataProcessing, Processing};
 use crate::document::{default_member, pick, seconds};
 use crate::request::{ExperimentConfig, RequestTag, check_environment, refuse_if};
 use crate::workflow::job;
-use crate::{ControlPlane, failure, model, request};
+use crate::{ControlPlane, failure, model, request, tracking};
 
 /// The members of a request that its record keeps.
 pub const REQUEST_MEMBERS: &[&str] = &[
@@ -263,6 +263,7 @@ impl ControlPlane {
     /// jobs wait.
     pub async fn create_transform_job(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
         let request: CreateTransformJob = request::decode("CreateTransformJob", document)?;
+        tracking::joined(self, scope, document).await?;
         request.check()?;
         let model = self.find(scope, Resource::Model, &request.model_name).await?;
         self.check_open(Resource::TransformJob, JOBS_OPEN).await?;
@@ -292,8 +293,9 @@ impl ControlPlane {
             tags: request::tags(&request.tags),
             workflow: Some(job::STAGE.into()),
         };
+        let writes = tracking::accepted(self, scope, &record);
         self.store()
-            .create(&record)
+            .create_with(&record, &writes)
             .await
             .map_err(|error| failure::of_creation(error, scope, Resource::TransformJob, name))?;
         job::start::<CreateTransformJob>(self, record.key);

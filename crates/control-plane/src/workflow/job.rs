@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sagebrush_metastore::{Key, MetastoreError, Record, WorkflowChange};
+use sagebrush_metastore::{Key, MetastoreError, Record, WorkflowChange, Write};
 use sagebrush_runner::{Exit, Layout, ProcessRun, Program, Shard, StageError, stage_prefix};
 use sagebrush_types::limits::FAILURE_REASON_CHARS;
 use sagebrush_types::{Failure, FailureKind, JobStatus, Outcome, s3_uri};
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::mirror::Mirror;
 use super::{Ended, Follow, MetricReader, Signal, follow, told_to_end};
-use crate::{ControlPlane, failure, not_found, reconcile};
+use crate::{ControlPlane, failure, not_found, reconcile, tracking};
 
 /// Input is being laid out; the step can be done again from its beginning.
 pub const STAGE: &str = "stage";
@@ -321,7 +321,12 @@ async fn drive<J: Job>(
     if let Some(ending) = staged {
         return Ok(Some(ending));
     }
-    note::<J>(plane, key, Moment::Running, &metrics, WorkflowChange::Step(RUN.into())).await?;
+    // What was laid out now is what the job reads, whatever lies at its place later.
+    let inputs = plane.noted_inputs(&record).await;
+    note_with::<J>(plane, key, Moment::Running, &metrics, WorkflowChange::Step(RUN.into()), |record| {
+        record.document[tracking::INPUTS] = inputs;
+    })
+    .await?;
     let ran = job.run(plane, &record, &layout, &mut metrics, signal).await?;
     let again = J::REPEATABLE || J::is_done_again(&record);
     if again && matches!(ran, Ran::Ended(Ended::ShutDown)) {
@@ -402,26 +407,62 @@ async fn note<J: Job>(
     metrics: &MetricReader,
     change: WorkflowChange,
 ) -> Outcome<()> {
+    note_with::<J>(plane, key, moment, metrics, change, |_| {}).await
+}
+
+async fn note_with<J: Job>(
+    plane: &ControlPlane,
+    key: &Key,
+    moment: Moment,
+    metrics: &MetricReader,
+    change: WorkflowChange,
+    also: impl FnOnce(&mut Record),
+) -> Outcome<()> {
     let now = plane.now();
     plane
         .store()
-        .update(key, &change, |record| J::note(record, moment, metrics, now))
+        .update(key, &change, |record| {
+            also(record);
+            J::note(record, moment, metrics, now)
+        })
         .await
         .map_err(failure::of_metastore)?
+}
+
+/// What a job made and what its inputs are a part of. A job ends without its lineage rather than not
+/// at all.
+async fn lineage_of(
+    plane: &ControlPlane,
+    key: &Key,
+    members: &Map<String, Value>,
+) -> (Vec<tracking::Noted>, Vec<Write>) {
+    let Ok(Some(mut record)) = plane.store().get(key).await else { return Default::default() };
+    if let Some(document) = record.document.as_object_mut() {
+        document.extend(members.clone());
+    }
+    let made = plane.noted_outputs(&record.document).await;
+    let derived = plane.derived_inputs(&record).await.unwrap_or_else(|failure| {
+        tracing::warn!(job = %key, cause = failure.cause.as_deref(), "the lineage of its inputs is incomplete");
+        Vec::new()
+    });
+    (made, derived)
 }
 
 /// Writes the ending and clears the working folder.
 async fn end<J: Job>(plane: &ControlPlane, key: &Key, ending: Ending) {
     let now = plane.now();
     let Ending { end, members } = ending;
+    let (made, derived) = lineage_of(plane, key, &members).await;
     let written = plane
         .store()
-        .update(key, &WorkflowChange::End, |record| {
+        .update_with(key, &WorkflowChange::End, |record| {
             J::enter(record, end.status(), Some(end), now)?;
             if let Some(document) = record.document.as_object_mut() {
                 document.extend(members);
             }
-            Outcome::Ok(())
+            let mut writes = tracking::ended(plane, record, &made);
+            writes.extend(derived);
+            Outcome::Ok(((), writes))
         })
         .await
         .map_err(failure::of_metastore)

@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use sagebrush_access::Access;
 use sagebrush_api_server::ApiServer;
 use sagebrush_api_server::s3;
-use sagebrush_control_plane::{ControlPlane, Settings};
+use sagebrush_control_plane::{ControlPlane, INDEX_RULES, Settings};
 use sagebrush_env::Clock;
 use sagebrush_inference::{Events, Inference};
 use sagebrush_metastore::Metastore;
@@ -114,7 +114,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     };
     let skew = Duration::from_secs(args.clock_skew * 60);
     let access = Arc::new(Access::open(data.root(), &args.account, key, clock.clone(), skew)?);
-    let store = Metastore::open(&data.metadata(), clock.clone()).await?;
+    let store = Metastore::open_indexed(&data.metadata(), clock.clone(), &INDEX_RULES).await?;
     let objects = ObjectStore::open(&data.objects()).await?;
     let settings = Settings {
         account: args.account.clone(),
