@@ -62,7 +62,9 @@ const fn invalid_code(service: Service) -> &'static str {
         Service::Logs => "InvalidParameterException",
         Service::CloudWatch => "InvalidParameterValueException",
         Service::SageMakerRuntime | Service::Sts | Service::Iam => "ValidationError",
-        Service::SageMaker | Service::SageMakerMetrics | Service::AutoScaling | Service::S3 => "ValidationException",
+        Service::SageMaker | Service::SageMakerMetrics | Service::AutoScaling | Service::S3 => {
+            "ValidationException"
+        }
     }
 }
 

@@ -31,9 +31,9 @@ mod tracking;
 mod traffic;
 mod training_job;
 mod transform_job;
-mod tuning_job;
 mod trial;
 mod trial_component;
+mod tuning_job;
 mod workflow;
 
 use std::path::PathBuf;
@@ -46,8 +46,8 @@ use sagebrush_types::{Failure, FailureKind, Outcome, Resource, RouteTable, Scope
 use tokio::sync::watch;
 
 pub use built_in::{BuiltIn, MetricDefinition};
-pub use tuning_job::{ReportFile, tuning_report};
 pub use search::INDEX_RULES;
+pub use tuning_job::{ReportFile, tuning_report};
 
 /// What the control plane is made with.
 #[derive(Debug)]

@@ -7,9 +7,11 @@ mod algorithm;
 mod audit;
 mod data_dir;
 mod environment;
+mod leaderboard;
 mod quickstart;
 mod sample_data;
 mod serve;
+mod trace;
 mod tuning;
 
 use std::process::ExitCode;
@@ -40,6 +42,10 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Write the report of a tuning job.
     Tuning(tuning::TuningArgs),
+    /// Show the best training jobs by a metric.
+    Leaderboard(leaderboard::LeaderboardArgs),
+    /// Show what an endpoint came from, down to the raw data.
+    Trace(trace::TraceArgs),
     /// Print shell commands that point AWS clients at a server.
     Env(environment::EnvArgs),
     /// Make, list, disable and delete access keys.
@@ -63,6 +69,8 @@ fn main() -> ExitCode {
         Command::Policy(args) => access_key::run_policy(&args),
         Command::Audit(args) => audit::run(args),
         Command::Tuning(args) => block_on(tuning::run(args)),
+        Command::Leaderboard(args) => block_on(leaderboard::run(args)),
+        Command::Trace(args) => block_on(trace::run(args)),
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Quickstart(args) => block_on(quickstart::run(*args)),
     };

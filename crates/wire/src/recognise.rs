@@ -30,7 +30,7 @@ pub enum Service {
 
 impl Service {
     /// Every service.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SageMaker,
         Self::SageMakerRuntime,
         Self::SageMakerMetrics,

@@ -67,7 +67,7 @@ pub fn check(access: &Access, caller: &Caller, origin: &Origin, needs: &[Need]) 
 /// The service's name in actions.
 pub const fn prefix(service: Service) -> &'static str {
     match service {
-        Service::SageMaker | Service::SageMakerRuntime => "sagemaker",
+        Service::SageMaker | Service::SageMakerRuntime | Service::SageMakerMetrics => "sagemaker",
         Service::AutoScaling => "application-autoscaling",
         Service::Logs => "logs",
         Service::CloudWatch => "cloudwatch",

@@ -49,11 +49,18 @@ const PACKAGE_GROUP: Place = Named("model-package-group", "ModelPackageGroupName
 const EXPERIMENT: Place = Named("experiment", "ExperimentName");
 const TRIAL: Place = Named("experiment-trial", "TrialName");
 const COMPONENT: Place = Named("experiment-trial-component", "TrialComponentName");
+const ACTION: Place = Named("action", "ActionName");
+const CONTEXT: Place = Named("context", "ContextName");
+const LINEAGE_GROUP: Place = Named("lineage-group", "LineageGroupName");
 
 const SAGEMAKER: Lines = &[
+    ("AddAssociation", &[Arn("SourceArn"), Arn("DestinationArn")]),
     ("AddTags", &[Arn("ResourceArn")]),
     ("AssociateTrialComponent", &[TRIAL, COMPONENT]),
     ("BatchDescribeModelPackage", &[Everything]),
+    ("CreateAction", &[ACTION]),
+    ("CreateArtifact", &[Everything]),
+    ("CreateContext", &[CONTEXT]),
     ("CreateEndpoint", &[ENDPOINT, ENDPOINT_CONFIG]),
     ("CreateEndpointConfig", &[ENDPOINT_CONFIG]),
     ("CreateExperiment", &[EXPERIMENT]),
@@ -66,6 +73,10 @@ const SAGEMAKER: Lines = &[
     ("CreateTransformJob", &[TRANSFORM]),
     ("CreateTrial", &[TRIAL]),
     ("CreateTrialComponent", &[COMPONENT]),
+    ("DeleteAction", &[ACTION]),
+    ("DeleteArtifact", &[Everything]),
+    ("DeleteAssociation", &[Arn("SourceArn"), Arn("DestinationArn")]),
+    ("DeleteContext", &[CONTEXT]),
     ("DeleteEndpoint", &[ENDPOINT]),
     ("DeleteEndpointConfig", &[ENDPOINT_CONFIG]),
     ("DeleteExperiment", &[EXPERIMENT]),
@@ -73,15 +84,20 @@ const SAGEMAKER: Lines = &[
     ("DeleteModel", &[MODEL]),
     ("DeleteModelPackage", &[PACKAGE]),
     ("DeleteModelPackageGroup", &[PACKAGE_GROUP]),
+    ("DeleteModelPackageGroupPolicy", &[PACKAGE_GROUP]),
     ("DeleteProcessingJob", &[PROCESSING]),
     ("DeleteTags", &[Arn("ResourceArn")]),
     ("DeleteTrainingJob", &[TRAINING]),
     ("DeleteTrial", &[TRIAL]),
     ("DeleteTrialComponent", &[COMPONENT]),
+    ("DescribeAction", &[ACTION]),
+    ("DescribeArtifact", &[Arn("ArtifactArn")]),
+    ("DescribeContext", &[CONTEXT]),
     ("DescribeEndpoint", &[ENDPOINT]),
     ("DescribeEndpointConfig", &[ENDPOINT_CONFIG]),
     ("DescribeExperiment", &[EXPERIMENT]),
     ("DescribeHyperParameterTuningJob", &[TUNING]),
+    ("DescribeLineageGroup", &[LINEAGE_GROUP]),
     ("DescribeModel", &[MODEL]),
     ("DescribeModelPackage", &[PACKAGE]),
     ("DescribeModelPackageGroup", &[PACKAGE_GROUP]),
@@ -91,11 +107,18 @@ const SAGEMAKER: Lines = &[
     ("DescribeTrial", &[TRIAL]),
     ("DescribeTrialComponent", &[COMPONENT]),
     ("DisassociateTrialComponent", &[TRIAL, COMPONENT]),
+    ("GetLineageGroupPolicy", &[LINEAGE_GROUP]),
+    ("GetModelPackageGroupPolicy", &[PACKAGE_GROUP]),
     ("GetSearchSuggestions", &[Everything]),
+    ("ListActions", &[Everything]),
+    ("ListArtifacts", &[Everything]),
+    ("ListAssociations", &[Everything]),
+    ("ListContexts", &[Everything]),
     ("ListEndpointConfigs", &[Everything]),
     ("ListEndpoints", &[Everything]),
     ("ListExperiments", &[Everything]),
     ("ListHyperParameterTuningJobs", &[Everything]),
+    ("ListLineageGroups", &[Everything]),
     ("ListModelPackageGroups", &[Everything]),
     ("ListModelPackages", &[Everything]),
     ("ListModels", &[Everything]),
@@ -106,11 +129,16 @@ const SAGEMAKER: Lines = &[
     ("ListTransformJobs", &[Everything]),
     ("ListTrialComponents", &[Everything]),
     ("ListTrials", &[Everything]),
+    ("PutModelPackageGroupPolicy", &[PACKAGE_GROUP]),
+    ("QueryLineage", &[Everything]),
     ("Search", &[Everything]),
     ("StopHyperParameterTuningJob", &[TUNING]),
     ("StopProcessingJob", &[PROCESSING]),
     ("StopTrainingJob", &[TRAINING]),
     ("StopTransformJob", &[TRANSFORM]),
+    ("UpdateAction", &[ACTION]),
+    ("UpdateArtifact", &[Arn("ArtifactArn")]),
+    ("UpdateContext", &[CONTEXT]),
     ("UpdateEndpoint", &[ENDPOINT, ENDPOINT_CONFIG]),
     ("UpdateEndpointWeightsAndCapacities", &[ENDPOINT]),
     ("UpdateExperiment", &[EXPERIMENT]),
@@ -119,6 +147,8 @@ const SAGEMAKER: Lines = &[
     ("UpdateTrial", &[TRIAL]),
     ("UpdateTrialComponent", &[COMPONENT]),
 ];
+
+const METRICS: Lines = &[("BatchGetMetrics", &[Everything]), ("BatchPutMetrics", &[COMPONENT])];
 
 const RUNTIME: Lines = &[
     ("InvokeEndpoint", &[ENDPOINT]),
@@ -199,6 +229,7 @@ pub fn places(service: Service, operation: &str) -> Option<&'static [Place]> {
     let lines = match service {
         Service::SageMaker => SAGEMAKER,
         Service::SageMakerRuntime => RUNTIME,
+        Service::SageMakerMetrics => METRICS,
         Service::AutoScaling => AUTO_SCALING,
         Service::Logs => LOGS,
         Service::CloudWatch => CLOUDWATCH,

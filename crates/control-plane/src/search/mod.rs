@@ -174,6 +174,7 @@ const SEARCHED: &[(&str, Resource, &str)] = &[
     ("TrainingJob", Resource::TrainingJob, "TrainingJob"),
     ("Endpoint", Resource::Endpoint, "Endpoint"),
     ("Model", Resource::Model, "Model"),
+    ("HyperParameterTuningJob", Resource::HyperParameterTuningJob, "HyperParameterTuningJob"),
     ("Experiment", Resource::Experiment, "Experiment"),
     ("ExperimentTrial", Resource::Trial, "Trial"),
     ("ExperimentTrialComponent", Resource::TrialComponent, "TrialComponent"),

@@ -239,7 +239,6 @@ impl ControlPlane {
 
     fn checked(&self, document: &Value) -> Outcome<(CreateTrainingJob, &BuiltIn)> {
         let request: CreateTrainingJob = request::decode("CreateTrainingJob", document)?;
-        tracking::joined(self, scope, document).await?;
         check(&request)?;
         let algorithm = request.algorithm_specification.as_ref().ok_or_else(|| {
             Failure::invalid("AlgorithmSpecification: a training job needs the image of its algorithm.")
@@ -266,6 +265,7 @@ impl ControlPlane {
         tuned: Option<Tuned>,
     ) -> Outcome<Value> {
         let (request, built_in) = self.checked(document)?;
+        tracking::joined(self, scope, document).await?;
         self.check_open(Resource::TrainingJob, JOBS_OPEN).await?;
         let name = &request.training_job_name;
         let arn = scope.arn(Resource::TrainingJob, name);
