@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use sagebrush_auth::{AccessKey, SecretKey};
 use sagebrush_env::Clock;
+use sagebrush_types::limits::CLOCK_SKEW;
 use sagebrush_types::{
     ByteBudget, CaptureRoute, Captured, EndpointRoute, Invocation, RouteTable, ServerRoute, VariantRoute,
 };
@@ -41,6 +42,7 @@ struct Plane {
     inference: Inference,
     invocations: mpsc::Receiver<Invocation>,
     captures: mpsc::Receiver<Captured>,
+    _folder: tempfile::TempDir,
 }
 
 /// A serving plane whose endpoint `e` has these servers.
@@ -56,11 +58,14 @@ fn plane(servers: &[SocketAddr], capture: Option<CaptureRoute>) -> Plane {
     let (to_invocations, invocations) = mpsc::channel(8);
     let (to_captures, captures) = mpsc::channel(8);
     let events = Events::new(to_invocations, to_captures, ByteBudget::new(1 << 20));
-    let keys = Arc::new(AccessKey { id: "k".into(), secret: SecretKey::new("s".into()) });
+    let folder = tempfile::tempdir().unwrap();
+    let first = AccessKey { id: "k".into(), secret: SecretKey::new("s".into()) };
+    let access = Access::open(folder.path(), "123456789012", first, Clock::system(), CLOCK_SKEW).unwrap();
     Plane {
-        inference: Inference::new(routes, keys, "123456789012".into(), Clock::system(), events),
+        inference: Inference::new(routes, Arc::new(access), events),
         invocations,
         captures,
+        _folder: folder,
     }
 }
 
