@@ -222,12 +222,12 @@ mod tests {
 
     #[test]
     fn unknown_services_are_refused_in_their_own_protocol() {
-        let request = parts("PUT", "/BatchPutMetrics", None);
+        let request = parts("PUT", "/FeatureGroup/ratings", None);
         let unknown = |request| match recognise(request, Some("sagemaker")) {
             Target::Unknown { name, protocol } => (name, protocol),
             other => panic!("{other:?}"),
         };
-        assert_eq!(unknown(&request), ("PUT /BatchPutMetrics (sagemaker)".into(), Protocol::RestJson));
+        assert_eq!(unknown(&request), ("PUT /FeatureGroup/ratings (sagemaker)".into(), Protocol::RestJson));
         let mut request = parts("POST", "/", None);
         let form = http::HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
         request.headers.insert("content-type", form);
