@@ -33,6 +33,8 @@ pub struct Candidates<'a> {
     pub starts: usize,
     /// Whether the ensemble has one more coordinate, the source, which is 0 here.
     pub with_source: bool,
+    /// How much it counts that ranges are chosen around what is believed in.
+    pub belief: f64,
 }
 
 /// A point's coordinates as something that can be looked up.
@@ -49,35 +51,48 @@ impl Ensemble {
             points.into_iter().filter(|point| !among.taken.contains(&identity(point))).collect()
         };
         if let Some(all) = among.space.enumerate(ENUMERATED) {
-            return self.best_of(free(all.collect()), among.with_source).into_iter().next();
+            let best = self.best_of(free(all.collect()), among).into_iter().next();
+            return best.map(|(point, height)| {
+                let height = height - belief(among, &point).0;
+                (point, height)
+            });
         }
-        let drawn = self.best_of(candidates(among, random), among.with_source);
+        let drawn = self.best_of(candidates(among, random), among);
         let mut found: Vec<(Vec<f64>, f64)> = Vec::new();
         for (start, _) in drawn.iter().take(among.starts) {
             let top = self.climb(among, start);
             let snapped = snap(among.space, &top);
-            found.extend(self.best_of(free(vec![snapped]), among.with_source));
+            found.extend(self.best_of(free(vec![snapped]), among));
         }
         found.extend(drawn.into_iter().filter(|(point, _)| !among.taken.contains(&identity(point))).take(1));
         let mut best = found.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
         for _ in 0..NEIGHBOUR_ROUNDS {
-            let around = self.best_of(free(neighbours(among.space, &best.0)), among.with_source);
+            let around = self.best_of(free(neighbours(among.space, &best.0)), among);
             match around.into_iter().next().filter(|(_, height)| *height > best.1) {
                 Some(better) => best = better,
                 None => break,
             }
         }
+        // The belief chooses among points; the improvement is the model's alone.
+        best.1 -= belief(among, &best.0).0;
         Some(best)
     }
 
     /// The points with their heights, highest first.
-    fn best_of(&self, points: Vec<Vec<f64>>, with_source: bool) -> Vec<(Vec<f64>, f64)> {
+    fn best_of(&self, points: Vec<Vec<f64>>, among: &Candidates<'_>) -> Vec<(Vec<f64>, f64)> {
         let mut heights = Vec::with_capacity(points.len());
         for batch in points.chunks(BATCH) {
-            let batch: Vec<Vec<f64>> = batch.iter().map(|point| extended(point, with_source)).collect();
+            let batch: Vec<Vec<f64>> = batch.iter().map(|point| extended(point, among.with_source)).collect();
             heights.extend(self.log_improvements(&batch));
         }
-        let mut all: Vec<(Vec<f64>, f64)> = points.into_iter().zip(heights).collect();
+        let mut all: Vec<(Vec<f64>, f64)> = points
+            .into_iter()
+            .zip(heights)
+            .map(|(point, height)| {
+                let height = height + belief(among, &point).0;
+                (point, height)
+            })
+            .collect();
         all.sort_by(|a, b| b.1.total_cmp(&a.1));
         all
     }
@@ -89,7 +104,9 @@ impl Ensemble {
         let measure = |point: &[f64]| {
             let (height, mut gradient) = self.log_improvement_slope(&extended(point, among.with_source));
             gradient.truncate(point.len());
-            (height, gradient)
+            let (belief, slope) = belief(among, point);
+            gradient.iter_mut().zip(slope).for_each(|(sum, slope)| *sum += slope);
+            (height + belief, gradient)
         };
         if !numeric.contains(&true) {
             return start.to_vec();
@@ -153,6 +170,26 @@ impl Ensemble {
         }
         point
     }
+}
+
+/// The density of the belief at the ends of a range, beside 1 in its middle.
+const BELIEF_AT_ENDS: f64 = 0.05;
+
+/// The logarithm of how much a point is believed in, and its gradient: ranges are chosen around good
+/// values, so their ends are less likely ones (Hvarfner et al., "pi-BO", 2022).
+fn belief(among: &Candidates<'_>, point: &[f64]) -> (f64, Vec<f64>) {
+    let mut total = 0.0;
+    let mut slope = vec![0.0; point.len()];
+    for ((place, parameter), slope) in point.iter().zip(among.space.parameters()).zip(&mut slope) {
+        if parameter.range.is_categorical() {
+            continue;
+        }
+        let rise = 4.0 * (1.0 - BELIEF_AT_ENDS);
+        let density = BELIEF_AT_ENDS + rise * place * (1.0 - place);
+        total += among.belief * density.ln();
+        *slope = among.belief * rise * (1.0 - 2.0 * place) / density;
+    }
+    (total, slope)
 }
 
 fn product(left: &[f64], right: &[f64]) -> f64 {
@@ -288,6 +325,7 @@ mod tests {
             count: 100,
             starts: 3,
             with_source: false,
+            belief: 0.0,
         };
         let (point, height) = ensemble.search(&among, &mut random).unwrap();
         let grid: Vec<Vec<f64>> = (0..=200)
@@ -316,6 +354,7 @@ mod tests {
                 count: 10,
                 starts: 1,
                 with_source: false,
+                belief: 0.0,
             };
             ensemble.search(&among, &mut random).map(|(point, _)| point)
         };

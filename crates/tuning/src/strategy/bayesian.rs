@@ -38,6 +38,10 @@ const fn effort(trials: usize) -> (usize, usize, usize) {
     }
 }
 
+/// How many results the belief that good values lie within the ranges, not at their ends, is worth.
+/// Without it the first suggestions go to the corners, where the model knows least.
+const BELIEF: f64 = 5.0;
+
 /// The most promising free point; `None` when the model cannot be made or finds nothing free.
 pub fn suggest(known: &Known<'_>, chain: &mut Chain, random: &mut Random) -> Option<Suggestion> {
     let prepared = prepare(known)?;
@@ -59,6 +63,7 @@ pub fn suggest(known: &Known<'_>, chain: &mut Chain, random: &mut Random) -> Opt
         count,
         starts,
         with_source: known.sources > 1,
+        belief: BELIEF / prepared.data.values.len() as f64,
     };
     let (point, height) = ensemble.search(&among, random)?;
     Some(Suggestion { point: snap(known.space, &point), improvement: height.exp() })
