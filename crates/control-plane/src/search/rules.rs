@@ -5,6 +5,7 @@ use sagebrush_types::Resource;
 
 /// How documents of this server are read into properties.
 pub static INDEX_RULES: IndexRules = IndexRules {
+    enabled: true,
     version: 1,
     named_lists: &[
         NamedList {

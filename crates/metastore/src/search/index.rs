@@ -205,6 +205,9 @@ impl Metastore {
         made: &mut Made,
     ) -> Result<()> {
         let rules = self.index.rules;
+        if !rules.enabled {
+            return Ok(());
+        }
         let mut read = facts::of_document(&record.document, rules);
         read.extend(facts::of_tags(tags, rules));
         let modified = time_in(&read, rules.modified).unwrap_or(record.modified);
@@ -234,6 +237,9 @@ impl Metastore {
         tags: Option<&[Tag]>,
         made: &mut Made,
     ) -> Result<()> {
+        if !self.index.rules.enabled {
+            return Ok(());
+        }
         let row = sqlx::query(
             "SELECT id, pending, facts FROM search_entries WHERE kind = $1 AND region = $2 AND name = $3",
         )

@@ -1,8 +1,10 @@
 //! What of a document becomes a property, told by the layer that knows what documents mean.
 
 /// How documents are read into properties.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct IndexRules {
+    /// Without it nothing is indexed and nothing found: for measuring what the index costs.
+    pub enabled: bool,
     /// Goes up whenever the rules change: an index made by other rules is made anew.
     pub version: i64,
     /// Lists of named elements that are read as members under those names.
@@ -36,6 +38,7 @@ pub struct NamedList {
 
 /// Rules for documents of which nothing is known.
 pub static PLAIN: IndexRules = IndexRules {
+    enabled: true,
     version: 1,
     named_lists: &[],
     wrapped: &[],

@@ -15,6 +15,7 @@ use super::*;
 use crate::{Key, NewRecord, Order, WorkflowChange};
 
 const RULES: IndexRules = IndexRules {
+    enabled: true,
     version: 7,
     named_lists: &[NamedList { list: "Finals", name: "Name", value: Some("Value"), prefix: "Metrics" }],
     wrapped: &[("Wrapped", &["Number", "Text"])],
