@@ -114,6 +114,14 @@ def sagemaker(endpoint):
 
 
 @pytest.fixture
+def experiment(sagemaker, name):
+    """An experiment with a trial, as an ExperimentConfig names them."""
+    sagemaker.create_experiment(ExperimentName=name)
+    sagemaker.create_trial(TrialName=name + "-trial", ExperimentName=name)
+    return {"ExperimentName": name, "TrialName": name + "-trial"}
+
+
+@pytest.fixture
 def s3_bucket(endpoint):
     bucket = "t-" + uuid.uuid4().hex
     endpoint.client("s3").create_bucket(Bucket=bucket)

@@ -108,14 +108,15 @@ def test_errors_of_the_request(sagemaker, s3_bucket, name):
         sagemaker.describe_processing_job(ProcessingJobName=name)
 
 
-def test_a_job_over_is_listed_with_its_reason_and_deleted(endpoint, sagemaker, s3_bucket, name, data):
+def test_a_job_over_is_listed_with_its_reason_and_deleted(endpoint, sagemaker, s3_bucket, name, data, experiment):
     data("SELECT 1")
-    request = processing_job(name, s3_bucket, ExperimentConfig={"ExperimentName": "e", "TrialComponentDisplayName": "c"})
+    experiment["TrialComponentDisplayName"] = "c"
+    request = processing_job(name, s3_bucket, ExperimentConfig=experiment)
     sagemaker.create_processing_job(**request)
     sagemaker.get_waiter("processing_job_completed_or_stopped").wait(
         ProcessingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     job = sagemaker.describe_processing_job(ProcessingJobName=name)
-    assert job["ExperimentConfig"] == {"ExperimentName": "e", "TrialComponentDisplayName": "c"}
+    assert job["ExperimentConfig"] == experiment
     data("SELECT nonsense")
     failed = run(sagemaker, processing_job(name + "-2", s3_bucket))
     listed = sagemaker.list_processing_jobs(NameContains=name, SortBy="Status", SortOrder="Ascending")["ProcessingJobSummaries"]

@@ -118,11 +118,11 @@ def run_to_end(sagemaker, name):
     return until(lambda: sagemaker.describe_training_job(TrainingJobName=name), ("Completed", "Failed", "Stopped"))
 
 
-def test_a_job_over_is_deleted_and_its_name_free(sagemaker, endpoint, s3_bucket, name):
+def test_a_job_over_is_deleted_and_its_name_free(sagemaker, endpoint, s3_bucket, name, experiment):
     s3 = endpoint.client("s3")
     ratings.upload(s3, s3_bucket)
     request = ratings.training_job(name, s3_bucket, epochs=1)
-    experiment = {"ExperimentName": "e", "TrialName": "t", "TrialComponentDisplayName": "c", "RunName": "r"}
+    experiment.update(TrialComponentDisplayName="c", RunName="r")
     arn = sagemaker.create_training_job(**request, ExperimentConfig=experiment, Tags=[{"Key": "a", "Value": "b"}])["TrainingJobArn"]
     sagemaker.get_waiter("training_job_completed_or_stopped").wait(
         TrainingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})

@@ -81,7 +81,7 @@ def expected_scores(endpoint, model, rows, name):
     return scores
 
 
-def test_every_record_of_every_object_is_answered_in_order(endpoint, sagemaker, model, s3_bucket, name):
+def test_every_record_of_every_object_is_answered_in_order(endpoint, sagemaker, model, s3_bucket, name, experiment):
     model, rows = model
     s3 = endpoint.client("s3")
     rows = rows * 30
@@ -91,7 +91,7 @@ def test_every_record_of_every_object_is_answered_in_order(endpoint, sagemaker, 
     s3.put_object(Bucket=s3_bucket, Key="in/folder/", Body=b"")
     asked = request(name, model, s3_bucket, BatchStrategy="SingleRecord", MaxConcurrentTransforms=4, MaxPayloadInMB=1,
                     TransformResources={"InstanceCount": 2}, Environment={"LEVEL": "info"},
-                    ExperimentConfig={"ExperimentName": "e", "TrialName": "t"})
+                    ExperimentConfig=experiment)
     arn = sagemaker.create_transform_job(**asked)["TransformJobArn"]
     assert arn == f"arn:aws:sagemaker:us-east-1:123456789012:transform-job/{name}"
     sagemaker.get_waiter("transform_job_completed_or_stopped").wait(
@@ -100,7 +100,7 @@ def test_every_record_of_every_object_is_answered_in_order(endpoint, sagemaker, 
     assert job["TransformJobStatus"] == "Completed", job.get("FailureReason")
     assert job["CreationTime"] <= job["TransformStartTime"] <= job["TransformEndTime"]
     assert job["DataProcessing"] == {"InputFilter": "$", "OutputFilter": "$", "JoinSource": "None"}
-    assert job["ExperimentConfig"] == {"ExperimentName": "e", "TrialName": "t"}
+    assert job["ExperimentConfig"] == experiment
     assert job["ModelName"] == model and job["MaxConcurrentTransforms"] == 4
     assert keys(s3, s3_bucket) == ["out/a.jsonl.out", "out/deep/b.jsonl.out", "out/empty.out"]
     expected = expected_scores(endpoint, model, rows, name)
