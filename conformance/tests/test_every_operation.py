@@ -30,7 +30,8 @@ CODES = {
 
 
 def protocol(service):
-    return {"s3": "s3", "sts": "query", "iam": "query", "sagemaker-runtime": "rest-json"}.get(service, "json")
+    return {"s3": "s3", "sts": "query", "iam": "query", "sagemaker-runtime": "rest-json",
+            "sagemaker-metrics": "rest-json"}.get(service, "json")
 
 
 def value(shape, name, targets):

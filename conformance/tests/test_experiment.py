@@ -78,7 +78,7 @@ def test_components_are_changed_and_searched(sagemaker, name, trial):
         sagemaker.associate_trial_component(TrialComponentName=component, TrialName=trial)
     sagemaker.update_trial_component(
         TrialComponentName=f"{name}-a", Status={"PrimaryStatus": "Completed", "Message": "m"}, ParametersToRemove=["opt"],
-        Parameters={"extra": {"StringValue": "x"}}, OutputArtifacts={"model": {"MediaType": "t", "Value": "s3://b/k"}})
+        Parameters={"extra": {"StringValue": "x"}}, OutputArtifacts={"model": {"MediaType": "application/x-tar", "Value": "s3://b/k"}})
     shown = sagemaker.describe_trial_component(TrialComponentName=f"{name}-a")
     assert shown["Parameters"] == {"rate": {"NumberValue": 0.5}, "extra": {"StringValue": "x"}}
     assert shown["Status"]["PrimaryStatus"] == "Completed" and "Parents" not in shown

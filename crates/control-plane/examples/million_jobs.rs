@@ -70,6 +70,12 @@ fn job(number: u64) -> NewRecord {
                    "S3Uri": format!("s3://data-{}/{channel}/{}", draw.below(50), draw.below(1_000))}}})
         })
         .collect();
+    let history: Vec<Value> = ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+        .iter()
+        .map(|status| {
+            json!({"Status": status, "StartTime": seconds, "EndTime": seconds, "StatusMessage": "as AWS words it"})
+        })
+        .collect();
     let arn = format!("arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}");
     let document = json!({
         "TrainingJobName": name,
@@ -92,8 +98,7 @@ fn job(number: u64) -> NewRecord {
         "FinalMetricDataList": metrics,
         "TrainingTimeInSeconds": 59,
         "BillableTimeInSeconds": 59,
-        "SecondaryStatusTransitions": ["Starting", "Downloading", "Training", "Uploading", "Completed"].map(|status|
-            json!({"Status": status, "StartTime": seconds, "EndTime": seconds, "StatusMessage": "as AWS words it"})),
+        "SecondaryStatusTransitions": history,
     });
     NewRecord {
         key: Key { kind: Resource::TrainingJob, region: "us-east-1".into(), name },

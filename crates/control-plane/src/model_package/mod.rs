@@ -38,6 +38,7 @@ const MEMBERS: &[&str] = &[
     "AdditionalInferenceSpecifications",
     "SkipModelValidation",
     "SourceUri",
+    "ModelCard",
     "ModelLifeCycle",
     CLIENT_TOKEN,
 ];
@@ -82,6 +83,8 @@ struct CreatePackage {
     _source_uri: Option<String>,
     #[serde(rename = "ModelLifeCycle")]
     _life_cycle: Option<Value>,
+    #[serde(rename = "ModelCard")]
+    _card: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -117,6 +120,8 @@ struct UpdatePackage {
     _source_uri: Option<String>,
     #[serde(rename = "ModelLifeCycle")]
     _life_cycle: Option<Value>,
+    #[serde(rename = "ModelCard")]
+    _card: Option<Value>,
     /// An update says the same when it is repeated.
     #[serde(rename = "ClientToken")]
     _client_token: Option<String>,
@@ -307,6 +312,7 @@ impl ControlPlane {
             "ModelPackageRegistrationType",
             "InferenceSpecification",
             "SourceUri",
+            "ModelCard",
             "ModelLifeCycle",
         ];
         let arn = self
