@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 import ratings
 from conftest import BINARY, ROLE, until
+from test_processing_job import processing_job
 
 
 def refused(call, **request):
@@ -134,3 +135,24 @@ def test_what_lies_at_a_place_later_is_another_artifact(endpoint, sagemaker, s3_
         component = f"arn:aws:sagemaker:us-east-1:123456789012:experiment-trial-component/{name}-{run}-aws-training-job"
         sources = [one["SourceArn"] for one in sagemaker.list_associations(DestinationArn=component, SourceType="DataSet")["AssociationSummaries"]]
         assert [sagemaker.describe_artifact(ArtifactArn=arn)["Properties"]["Objects"] for arn in sources] == [count]
+
+
+@pytest.mark.parametrize("place, between", [("", []), ("/", []), ("/kept.json", ["DataSet"])])
+def test_a_job_comes_from_the_job_that_wrote_its_data(endpoint, sagemaker, s3_bucket, name, place, between):
+    """Whether the folder is named with its slash or without, or a part of it is read."""
+    s3 = endpoint.client("s3")
+    s3.put_object(Bucket=s3_bucket, Key="code/prepare.sql", Body=b"""
+        COPY (SELECT arrow_cast(user_id, 'Int64') AS label FROM ratings) TO '/opt/ml/processing/output/out/kept.json' STORED AS JSON;""")
+    s3.put_object(Bucket=s3_bucket, Key="ratings/ratings.csv", Body=b"user_id\n1\n2\n")
+    sagemaker.create_processing_job(**processing_job(name, s3_bucket))
+    job = until(lambda: sagemaker.describe_processing_job(ProcessingJobName=name), ("Completed", "Failed"))
+    assert job["ProcessingJobStatus"] == "Completed", job
+    request = ratings.training_job(name, s3_bucket, channels=("train",), epochs=1)
+    request["InputDataConfig"] = [ratings.channel(s3_bucket, "train", f"out/{name}{place}")]
+    sagemaker.create_training_job(**request)
+    # What it learns from this is of no matter here: what it has read is recorded either way.
+    until(lambda: sagemaker.describe_training_job(TrainingJobName=name), ("Completed", "Failed"))
+    component = f"arn:aws:sagemaker:us-east-1:123456789012:experiment-trial-component/{name}-aws-training-job"
+    answer = sagemaker.query_lineage(StartArns=[component], Direction="Ascendants")
+    kinds = sorted(one["Type"] for one in answer["Vertices"])
+    assert kinds == sorted(["Image", "Image", "DataSet", "SageMakerProcessingJob", "Code", "DataSet"] + between)

@@ -5,6 +5,7 @@ mod association;
 mod query;
 
 use sagebrush_auth::sha256_hex;
+use sagebrush_metastore::{Condition, Scalar, Test};
 use sagebrush_types::{Failure, FailureKind, Outcome, Resource, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -171,8 +172,12 @@ impl ControlPlane {
     ) -> Outcome<Value> {
         let (paging, rest) = paged(document)?;
         let request: List = request::decode(operation, &rest)?;
-        let tests = [(request.source_uri, "Source.SourceUri"), (request.kind, kind)];
-        let tests = tests.iter().filter_map(|(value, path)| Some(equals(path, value.as_deref()?))).collect();
+        let mut tests: Vec<Test> = request.kind.iter().map(|asked| equals(kind, asked)).collect();
+        if let Some(uri) = &request.source_uri {
+            // The server itself names folders without the slash at their end.
+            let either = [uri.as_str(), uri.trim_end_matches('/')].map(Scalar::of).to_vec();
+            tests.push(Test { path: "Source.SourceUri".into(), condition: Condition::In(either) });
+        }
         self.list_entities(scope, entity, &paging, tests, summaries).await
     }
 

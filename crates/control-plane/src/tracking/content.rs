@@ -43,7 +43,8 @@ pub fn named(uri: &str, kind: &str, properties: Value) -> Noted {
 }
 
 impl ControlPlane {
-    /// What lies at `uri` now, as an artifact of that type; `None` when nothing does.
+    /// What lies at `uri` now, as an artifact of that type; `None` when nothing does. Its place is named
+    /// without a slash at the end, so that who writes and who reads name the same.
     pub(crate) async fn noted(&self, uri: &str, kind: &str) -> Option<Noted> {
         let (bucket, prefix) = s3_uri("S3Uri", uri).ok()?;
         // A job whose data went away has failed for that reason; lineage has nothing to add.
@@ -56,13 +57,18 @@ impl ControlPlane {
                 let mut listing = String::new();
                 for object in objects {
                     let rest = object.key.strip_prefix(prefix).unwrap_or(&object.key);
+                    // A folder named with its slash and without holds the same.
+                    let rest = rest.trim_start_matches('/');
                     listing.push_str(&format!("{rest}\n{}\n{}\n", object.size, object.etag));
                 }
                 ("Custom", sha256_hex(listing.as_bytes()))
             }
         };
         let document = json!({
-            "Source": {"SourceUri": uri, "SourceTypes": [{"SourceIdType": id_type, "Value": identity}]},
+            "Source": {
+                "SourceUri": uri.trim_end_matches('/'),
+                "SourceTypes": [{"SourceIdType": id_type, "Value": identity}],
+            },
             "ArtifactType": kind,
             "Properties": {
                 "ContentHash": identity,
