@@ -46,6 +46,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 
 /// Connections that read. More than the cores only queue in the operating system.
 const READERS: u32 = 4;
+/// Pages that the writing connection keeps in memory, in KiB (negative, as SQLite has it): the terms of
+/// many records go to pages all over the index.
+const WRITER_CACHE: &str = "-65536";
+/// Pages that a reading connection keeps in memory, in KiB.
+const READER_CACHE: &str = "-16384";
 /// How long a connection waits for another process's lock.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -122,13 +127,13 @@ impl Metastore {
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(BUSY)
-            .connect_with(options.clone())
+            .connect_with(options.clone().pragma("cache_size", WRITER_CACHE))
             .await?;
         schema::migrate(&writer).await?;
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY)
-            .connect_with(options.read_only(true))
+            .connect_with(options.read_only(true).pragma("cache_size", READER_CACHE))
             .await?;
         let index = Arc::new(search::Index::new(rules));
         let store = Self { writer, reader, log_on_disk: GroupSync::of(&change::log_of(path))?, clock, index };

@@ -43,7 +43,7 @@ pub struct Costs {
 }
 
 /// Reading an entry costs about two microseconds, counting a term a twentieth of one.
-pub const COSTS: Costs = Costs { few: 2_000, counted: 20_000, patience: 60_000 };
+pub const COSTS: Costs = Costs { few: 6_000, counted: 20_000, patience: 60_000 };
 
 impl Metastore {
     /// One page of a search.
