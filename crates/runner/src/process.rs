@@ -263,7 +263,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_leftover_is_recognised_by_its_marker() -> io::Result<()> {
-        let mut run = ProcessRun::start(&shell("echo ready; exec sleep 600"))?;
+        // The shell itself stays: while a process becomes another program it shows no environment.
+        let mut run = ProcessRun::start(&shell("echo ready; sleep 600; echo never"))?;
         run.next_event().await?;
         let id = run.id().unwrap_or_default();
         assert!(!kill_leftover(id, "JOB=two"));
