@@ -9,7 +9,7 @@ import botocore
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import ROLE
+from conftest import ROLE, Server
 from test_identity import expired_session
 
 SCOPE = tomllib.loads((pathlib.Path(__file__).parents[2] / "models/scope.toml").read_text())
@@ -54,8 +54,9 @@ def value(shape, name, targets):
 
 
 @pytest.fixture(scope="module")
-def world(endpoint):
-    """Things that a refused operation could change, and how they look now."""
+def world(tmp_path_factory):
+    """Things that a refused operation could change, and how they look now, on a server that nobody else uses."""
+    endpoint = Server(tmp_path_factory.mktemp("walked") / "data")
     sagemaker, s3, iam = endpoint.client("sagemaker"), endpoint.client("s3"), endpoint.client("iam")
     arn = sagemaker.create_model(
         ModelName="walked", ExecutionRoleArn=ROLE, Tags=[{"Key": "k", "Value": "v"}],
@@ -97,6 +98,7 @@ def world(endpoint):
     s3.abort_multipart_upload(Bucket="walked", Key="k", UploadId=upload)
     sagemaker.delete_endpoint_config(EndpointConfigName="walked")
     sagemaker.delete_model(ModelName="walked")
+    assert endpoint.stop() == 0
 
 
 def parameters(client, operation, targets):
