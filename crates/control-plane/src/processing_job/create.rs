@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use sagebrush_metastore::NewRecord;
 use sagebrush_types::limits::JOBS_OPEN;
 use sagebrush_types::{Failure, JobStatus, Outcome, Resource, Scope, s3_uri};
 use serde::Deserialize;
@@ -11,8 +10,8 @@ use serde_json::{Value, json};
 use crate::built_in::Task;
 use crate::document::{default_member, pick, seconds};
 use crate::request::{ExperimentConfig, RequestTag, check_environment, refuse_if};
-use crate::workflow::job;
-use crate::{ControlPlane, failure, request, tracking};
+use crate::workflow::accept;
+use crate::{ControlPlane, request, tracking};
 
 /// The members of a request that its record keeps.
 pub const REQUEST_MEMBERS: &[&str] = &[
@@ -195,21 +194,8 @@ impl ControlPlane {
         kept["ProcessingJobStatus"] = json!(JobStatus::InProgress.as_str());
         kept["CreationTime"] = seconds(now);
         kept["LastModifiedTime"] = seconds(now);
-        let record = NewRecord {
-            key: self.key(scope, Resource::ProcessingJob, name),
-            arn: arn.clone(),
-            status: JobStatus::InProgress.as_str().into(),
-            created: now,
-            document: kept,
-            tags: request::tags(&request.tags),
-            workflow: Some(job::STAGE.into()),
-        };
-        let writes = tracking::accepted(self, scope, &record);
-        self.store()
-            .create_with(&record, &writes)
-            .await
-            .map_err(|error| failure::of_creation(error, scope, Resource::ProcessingJob, name))?;
-        job::start::<CreateProcessingJob>(self, record.key);
+        let key = self.key(scope, Resource::ProcessingJob, name);
+        let arn = accept::<CreateProcessingJob>(self, scope, key, now, kept, &request.tags).await?;
         Ok(json!({"ProcessingJobArn": arn}))
     }
 }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sagebrush_metastore::NewRecord;
 use sagebrush_types::limits::JOBS_OPEN;
-use sagebrush_types::{Failure, JobStatus, Outcome, Resource, Scope, s3_uri};
+use sagebrush_types::{Failure, Outcome, Resource, Scope, s3_uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -12,8 +11,8 @@ use super::state;
 use crate::built_in::{BuiltIn, Task};
 use crate::document::{default_member, pick};
 use crate::request::{ExperimentConfig, RequestTag, check_environment, refuse_if};
-use crate::workflow::job;
-use crate::{ControlPlane, failure, request, tracking};
+use crate::workflow::accept;
+use crate::{ControlPlane, request, tracking};
 
 /// The members of a request that its record keeps.
 pub const REQUEST_MEMBERS: &[&str] = &[
@@ -283,21 +282,8 @@ impl ControlPlane {
         }
         kept["AlgorithmSpecification"]["EnableSageMakerMetricsTimeSeries"] = json!(true);
         state::begin(&mut kept, now);
-        let record = NewRecord {
-            key: self.key(scope, Resource::TrainingJob, name),
-            arn: arn.clone(),
-            status: JobStatus::InProgress.as_str().into(),
-            created: now,
-            document: kept,
-            tags: request::tags(&request.tags),
-            workflow: Some(job::STAGE.into()),
-        };
-        let writes = tracking::accepted(self, scope, &record);
-        self.store()
-            .create_with(&record, &writes)
-            .await
-            .map_err(|error| failure::of_creation(error, scope, Resource::TrainingJob, name))?;
-        job::start::<CreateTrainingJob>(self, record.key);
+        let key = self.key(scope, Resource::TrainingJob, name);
+        let arn = accept::<CreateTrainingJob>(self, scope, key, now, kept, &request.tags).await?;
         Ok(json!({"TrainingJobArn": arn}))
     }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sagebrush_metastore::NewRecord;
 use sagebrush_types::limits::{
     INSTANCES_PER_VARIANT, JOBS_OPEN, TRANSFORM_CONCURRENT, TRANSFORM_INVOKE_TIMEOUT, TRANSFORM_PAYLOAD_MB,
     TRANSFORM_RETRIES,
@@ -16,8 +15,8 @@ use super::CONTAINER;
 use super::processing::{DataProcessing, Processing};
 use crate::document::{default_member, pick, seconds};
 use crate::request::{ExperimentConfig, RequestTag, check_environment, refuse_if};
-use crate::workflow::job;
-use crate::{ControlPlane, failure, model, request, tracking};
+use crate::workflow::accept;
+use crate::{ControlPlane, model, request, tracking};
 
 /// The members of a request that its record keeps.
 pub const REQUEST_MEMBERS: &[&str] = &[
@@ -284,21 +283,8 @@ impl ControlPlane {
         kept["CreationTime"] = seconds(now);
         // The model may be deleted while the job waits for its turn.
         kept[CONTAINER] = model::container_document(&model);
-        let record = NewRecord {
-            key: self.key(scope, Resource::TransformJob, name),
-            arn: arn.clone(),
-            status: JobStatus::InProgress.as_str().into(),
-            created: now,
-            document: kept,
-            tags: request::tags(&request.tags),
-            workflow: Some(job::STAGE.into()),
-        };
-        let writes = tracking::accepted(self, scope, &record);
-        self.store()
-            .create_with(&record, &writes)
-            .await
-            .map_err(|error| failure::of_creation(error, scope, Resource::TransformJob, name))?;
-        job::start::<CreateTransformJob>(self, record.key);
+        let key = self.key(scope, Resource::TransformJob, name);
+        let arn = accept::<CreateTransformJob>(self, scope, key, now, kept, &request.tags).await?;
         Ok(json!({"TransformJobArn": arn}))
     }
 }

@@ -4,6 +4,7 @@
 //! A workflow is a task that enters durable steps. Each step is written to the metastore before its
 //! work begins, so a restarted server knows what was going on (see `reconcile.rs`).
 
+mod accept;
 mod follow;
 pub mod job;
 mod metric_reader;
@@ -22,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{ControlPlane, failure};
 
+pub use accept::accept;
 pub use follow::{Ended, Follow, follow};
 pub use metric_reader::MetricReader;
 
