@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use sagebrush_algorithms::Predict as _;
 use sagebrush_algorithms::object2vec::Predictor;
 
 const USERS: u64 = 12_347;

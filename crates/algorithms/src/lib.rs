@@ -8,5 +8,7 @@
 mod failure;
 pub mod kernels;
 pub mod object2vec;
+mod predict;
 
 pub use failure::{FailureKind, TrainFailure};
+pub use predict::{InvokeFailure, InvokeReply, LoadError, Predict};

@@ -11,7 +11,6 @@
 pub mod limits;
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -22,7 +21,7 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, StatusCode};
-use sagebrush_algorithms::object2vec::{LoadError, Predictor};
+use sagebrush_algorithms::{LoadError, Predict};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
@@ -56,7 +55,7 @@ impl std::error::Error for ServeError {
 
 /// What all requests share.
 struct Server {
-    predictor: Predictor,
+    model: Box<dyn Predict>,
     /// One permit per request that is held.
     requests: Arc<Semaphore>,
     /// One permit per KiB of bodies that are held.
@@ -66,22 +65,22 @@ struct Server {
     threads: usize,
 }
 
-/// Loads the model in `model_dir` and serves it on `listener` until `shutdown` completes and the requests under way
+/// Loads a model and serves it on `listener` until `shutdown` completes and the requests under way
 /// have been answered.
 ///
 /// # Errors
 /// When the model cannot be loaded, or the system refuses to go on.
 pub async fn serve(
-    model_dir: PathBuf,
+    load: impl FnOnce() -> Result<Box<dyn Predict>, LoadError> + Send + 'static,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let loaded = spawn_blocking(move || Predictor::load(&model_dir)).await;
-    let predictor =
+    let loaded = spawn_blocking(load).await;
+    let model =
         loaded.map_err(|e| ServeError::System(std::io::Error::other(e)))?.map_err(ServeError::Load)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let server = Arc::new(Server {
-        predictor,
+        model,
         requests: Arc::new(Semaphore::new(limits::CONCURRENT)),
         bodies: Arc::new(Semaphore::new(limits::BODY_BUDGET / 1024)),
         processors: Arc::new(Semaphore::new(threads)),
@@ -151,7 +150,7 @@ async fn answer(server: Arc<Server>, request: Request) -> Result<Response, Refus
     let permit = Arc::clone(&server.processors).acquire_owned().await.map_err(|_| Refusal::busy())?;
     let work = spawn_blocking(move || {
         let _permit = permit;
-        server.predictor.invoke(&content_type, accept.as_deref(), &body)
+        server.model.invoke(&content_type, accept.as_deref(), &body)
     });
     match work.await {
         Ok(Ok(reply)) => Ok(([(CONTENT_TYPE, reply.content_type)], reply.body).into_response()),

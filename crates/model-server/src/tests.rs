@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::*;
+use sagebrush_algorithms::object2vec::Predictor;
 
 /// Trains a tiny model into a folder.
 fn trained() -> tempfile::TempDir {
@@ -29,6 +30,10 @@ fn trained() -> tempfile::TempDir {
     root
 }
 
+fn load(model: &Path) -> Result<Box<dyn Predict>, LoadError> {
+    Ok(Box::new(Predictor::load(model)?))
+}
+
 struct Running {
     address: std::net::SocketAddr,
     stop: oneshot::Sender<()>,
@@ -42,7 +47,7 @@ async fn start() -> Running {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let model = root.path().join("model");
-    let server = tokio::spawn(serve(model, listener, async move {
+    let server = tokio::spawn(serve(move || load(&model), listener, async move {
         let _ = stopped.await;
     }));
     Running { address, stop, server, _root: root }
@@ -139,7 +144,7 @@ async fn a_body_without_a_stated_length_is_cut_at_the_limit() {
 async fn what_exceeds_the_limits_is_refused_at_once() {
     let root = trained();
     let server = Arc::new(Server {
-        predictor: Predictor::load(&root.path().join("model")).unwrap(),
+        model: load(&root.path().join("model")).unwrap(),
         requests: Arc::new(Semaphore::new(1)),
         bodies: Arc::new(Semaphore::new(2)),
         processors: Arc::new(Semaphore::new(1)),
@@ -170,6 +175,6 @@ async fn what_exceeds_the_limits_is_refused_at_once() {
 async fn a_folder_without_a_model_is_explained() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let failure =
-        serve(Path::new("/nonexistent").to_owned(), listener, std::future::pending()).await.unwrap_err();
+        serve(|| load(Path::new("/nonexistent")), listener, std::future::pending()).await.unwrap_err();
     assert!(failure.to_string().starts_with("cannot open the model /nonexistent/model_algo-1"), "{failure}");
 }

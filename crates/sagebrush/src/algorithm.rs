@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use sagebrush_algorithms::object2vec;
+use sagebrush_algorithms::{LoadError, Predict, object2vec};
 use sagebrush_control_plane::{BuiltIn, MetricDefinition};
 
 /// The exit code of a program that failed, as the contract asks for any but 0.
@@ -92,7 +92,8 @@ pub fn run(args: AlgorithmArgs) -> ExitCode {
             .map_err(anyhow::Error::from)
         }
         Algorithm::Object2vec { task: Object2vecTask::Serve { port, address } } => {
-            crate::block_on(serve(args.root.join("model"), address, port))
+            let model = args.root.join("model");
+            crate::block_on(serve(move || Ok(Box::new(object2vec::Predictor::load(&model)?)), address, port))
         }
         Algorithm::Sql { arguments } => crate::block_on(prepare(args.root, arguments)),
     };
@@ -116,9 +117,13 @@ fn end_with_standard_input() {
     }
 }
 
-async fn serve(model: PathBuf, address: IpAddr, port: u16) -> anyhow::Result<()> {
+async fn serve(
+    load: impl FnOnce() -> Result<Box<dyn Predict>, LoadError> + Send + 'static,
+    address: IpAddr,
+    port: u16,
+) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind((address, port)).await?;
-    sagebrush_model_server::serve(model, listener, crate::serve::told_to_end()).await?;
+    sagebrush_model_server::serve(load, listener, crate::serve::told_to_end()).await?;
     Ok(())
 }
 

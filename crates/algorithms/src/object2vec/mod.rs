@@ -16,7 +16,7 @@ mod serving;
 mod tensor_file;
 mod training;
 
-pub use serving::{InvokeFailure, InvokeReply, LoadError, Predictor};
+pub use serving::Predictor;
 pub use training::{train, train_with_threads};
 
 /// The name under which SageMaker knows the algorithm.

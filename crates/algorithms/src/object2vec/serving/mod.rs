@@ -15,6 +15,7 @@ use super::hyperparameters::{Hyperparameters, OutputLayer};
 use super::network::{Batch, Dropouts, Factored, Network, Pair, Workspace, factored, softmax};
 use super::{MODEL_FILE, model_file};
 use crate::kernels::{Matrix, Pool};
+use crate::{InvokeFailure, InvokeReply, LoadError, Predict};
 use request::{Instances, Limits, Mode};
 
 /// Instances that run through the network at a time.
@@ -27,36 +28,6 @@ const PARALLEL_FROM: usize = 16;
 const MAX_THREADS: usize = 8;
 /// Workspaces kept for the next requests.
 const MAX_IDLE: usize = 4;
-
-/// Why a model folder cannot be served.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct LoadError(String);
-
-/// Answer to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvokeReply {
-    /// Media type of the body.
-    pub content_type: String,
-    /// One entry per instance.
-    pub body: Vec<u8>,
-}
-
-/// Why a request was not answered.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct InvokeFailure {
-    /// HTTP status that fits.
-    pub status: u16,
-    /// What was wrong, where, and what to do.
-    pub message: String,
-}
-
-impl InvokeFailure {
-    fn bad(message: impl Into<String>) -> Self {
-        Self { status: 400, message: message.into() }
-    }
-}
 
 /// The two formats of requests and answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +47,33 @@ pub struct Predictor {
     factored: Option<Factored>,
     pool: Pool,
     idle: Mutex<Vec<Space>>,
+}
+
+impl Predict for Predictor {
+    /// `content_type` is `application/json` or `application/jsonlines`, optionally with `infer_max_seqlens=<n0>,<n1>`;
+    /// `accept` chooses the format of the answer, by default that of the request.
+    fn invoke(
+        &self,
+        content_type: &str,
+        accept: Option<&str>,
+        body: &[u8],
+    ) -> Result<InvokeReply, InvokeFailure> {
+        let media = request::media_type(content_type)?;
+        let answer = request::accepted(accept, media.format)?;
+        let lengths = media.max_seq_lens.unwrap_or(self.max_seq_lens);
+        let limits =
+            Limits { max_seq_lens: lengths, vocab: self.network.shape.sides.each_ref().map(|s| s.vocab) };
+        let instances = request::instances(media.format, body, &limits)?;
+        let body = match instances.mode {
+            Mode::Pairs => self.scores(&instances, answer)?,
+            Mode::Single(side) => self.embeddings(side, &instances.sides[side], answer)?,
+        };
+        let content_type = match answer {
+            Format::Json => "application/json",
+            Format::JsonLines => "application/jsonlines",
+        };
+        Ok(InvokeReply { content_type: content_type.to_owned(), body })
+    }
 }
 
 impl Predictor {
@@ -101,35 +99,6 @@ impl Predictor {
             pool,
             idle: Mutex::new(Vec::new()),
         }
-    }
-
-    /// Answers one request. `content_type` is `application/json` or `application/jsonlines`, optionally with
-    /// `infer_max_seqlens=<n0>,<n1>`; `accept` chooses the format of the answer, by default that of the request.
-    ///
-    /// # Errors
-    /// 400 for a request that cannot be read, 406 and 415 for formats that are not known, 500 when the model's output
-    /// is not a number.
-    pub fn invoke(
-        &self,
-        content_type: &str,
-        accept: Option<&str>,
-        body: &[u8],
-    ) -> Result<InvokeReply, InvokeFailure> {
-        let media = request::media_type(content_type)?;
-        let answer = request::accepted(accept, media.format)?;
-        let lengths = media.max_seq_lens.unwrap_or(self.max_seq_lens);
-        let limits =
-            Limits { max_seq_lens: lengths, vocab: self.network.shape.sides.each_ref().map(|s| s.vocab) };
-        let instances = request::instances(media.format, body, &limits)?;
-        let body = match instances.mode {
-            Mode::Pairs => self.scores(&instances, answer)?,
-            Mode::Single(side) => self.embeddings(side, &instances.sides[side], answer)?,
-        };
-        let content_type = match answer {
-            Format::Json => "application/json",
-            Format::JsonLines => "application/jsonlines",
-        };
-        Ok(InvokeReply { content_type: content_type.to_owned(), body })
     }
 
     fn scores(&self, instances: &Instances, format: Format) -> Result<Vec<u8>, InvokeFailure> {

@@ -1,6 +1,7 @@
 //! Writing of answers: `{"predictions": [{"<key>": [..]}, ...]}`, or one object per line.
 
-use super::{Format, InvokeFailure};
+use super::Format;
+use crate::InvokeFailure;
 
 /// Room reserved for one number.
 const NUMBER: usize = 14;

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Format, InvokeFailure};
+use super::Format;
+use crate::InvokeFailure;
 use crate::object2vec::dataset::{SIDES, Tokens, check_ids, ids};
 
 /// Most tokens that `infer_max_seqlens` may allow.

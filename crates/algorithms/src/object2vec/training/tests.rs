@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::Predict as _;
 use crate::object2vec::random::Random;
 use crate::object2vec::{MODEL_FILE, Predictor};
 
