@@ -46,9 +46,8 @@ pub struct ProductionVariant {
     pub container_startup_health_check_timeout_in_seconds: Option<u64>,
     #[serde(default, rename = "ModelDataDownloadTimeoutInSeconds")]
     _model_data_download_timeout_in_seconds: Option<u64>,
-    /// Kept for Describe: every instance is a process on this machine.
-    #[serde(default, rename = "InstanceType")]
-    _instance_type: Option<String>,
+    /// What a container's host is like; a built-in's has this machine.
+    pub instance_type: Option<String>,
     #[serde(default, rename = "VolumeSizeInGB")]
     _volume_size: Option<u64>,
     routing_config: Option<RoutingConfig>,

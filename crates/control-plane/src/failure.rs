@@ -1,11 +1,28 @@
 //! Failures of the layers below as outcomes.
 
 use sagebrush_metastore::MetastoreError;
+use sagebrush_runner::{ContainerError, RunError};
 use sagebrush_types::{Failure, FailureKind, Resource, Scope};
 
 /// A metastore failure that the caller has not already given its own words.
 pub fn of_metastore(error: MetastoreError) -> Failure {
     Failure::internal(error)
+}
+
+/// A container that cannot be run: an image that is not there and a missing engine are the user's to mend.
+pub fn of_container(error: ContainerError) -> Failure {
+    match error {
+        ContainerError::Engine(_) => Failure::internal(error),
+        _ => Failure::invalid(format!("{error}.")),
+    }
+}
+
+/// A program that cannot be started or followed.
+pub fn of_run(error: RunError) -> Failure {
+    match error {
+        RunError::Container(error) => of_container(error),
+        RunError::Io(error) => Failure::internal(error),
+    }
 }
 
 /// A failed creation: AWS's words when the name is taken.

@@ -7,7 +7,6 @@
 //! except along the legal transitions. Never: HTTP, wire formats, SQL, algorithms.
 
 mod async_inference;
-mod built_in;
 mod data_capture;
 mod document;
 mod endpoint;
@@ -15,11 +14,13 @@ mod endpoint_config;
 mod entity;
 mod experiment;
 mod failure;
+mod image;
 mod lineage;
 mod logs;
 mod metrics;
 mod model;
 mod model_package;
+mod model_server;
 mod page;
 mod processing_job;
 mod reconcile;
@@ -42,10 +43,11 @@ use std::sync::Arc;
 use sagebrush_env::Clock;
 use sagebrush_metastore::{Key, Metastore, Record};
 use sagebrush_object_store::ObjectStore;
+use sagebrush_runner::Engine;
 use sagebrush_types::{Failure, FailureKind, Outcome, Resource, RouteTable, Scope};
 use tokio::sync::watch;
 
-pub use built_in::{BuiltIn, MetricDefinition};
+pub use image::{BuiltIn, MetricDefinition};
 pub use search::INDEX_RULES;
 pub use tuning_job::{ReportFile, tuning_report};
 
@@ -60,6 +62,8 @@ pub struct Settings {
     pub executable: PathBuf,
     /// The built-in algorithms.
     pub built_ins: Vec<BuiltIn>,
+    /// What runs the images that are not built in.
+    pub engine: Option<Engine>,
 }
 
 /// The control plane. Cheap to clone.
@@ -77,6 +81,7 @@ struct Shared {
     routes: watch::Sender<Arc<RouteTable>>,
     traffic: traffic::Traffic,
     workers: async_inference::Workers,
+    guard: image::GuardPlace,
 }
 
 impl ControlPlane {
@@ -86,7 +91,8 @@ impl ControlPlane {
         let live = workflow::Live::new();
         let traffic = traffic::Traffic::default();
         let workers = async_inference::Workers::new();
-        let shared = Shared { store, objects, clock, settings, live, routes, traffic, workers };
+        let guard = image::GuardPlace::default();
+        let shared = Shared { store, objects, clock, settings, live, routes, traffic, workers, guard };
         Self { shared: Arc::new(shared) }
     }
 

@@ -7,8 +7,8 @@ use sagebrush_types::{Failure, Outcome, Resource, Scope, s3_uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::built_in::Task;
 use crate::document::{default_member, pick, seconds};
+use crate::image::Task;
 use crate::page::ListShape;
 use crate::request::{RequestTag, check_environment, refuse_if};
 use crate::{ControlPlane, failure, request};
@@ -86,11 +86,17 @@ impl ControlPlane {
         let image = container.image.as_deref().ok_or_else(|| {
             Failure::invalid("PrimaryContainer.Image: a model needs the image of its algorithm.")
         })?;
-        self.built_in("PrimaryContainer.Image", image, Task::Serve)?;
-        let artifact = container.model_data_url.as_deref().ok_or_else(|| {
-            Failure::invalid("PrimaryContainer.ModelDataUrl: a built-in algorithm serves a model artifact.")
-        })?;
-        s3_uri("PrimaryContainer.ModelDataUrl", artifact)?;
+        let image = self.image("PrimaryContainer.Image", image, Task::Serve)?;
+        match container.model_data_url.as_deref() {
+            Some(artifact) => drop(s3_uri("PrimaryContainer.ModelDataUrl", artifact)?),
+            None if image.is_built_in() => {
+                return Err(Failure::invalid(
+                    "PrimaryContainer.ModelDataUrl: a built-in algorithm serves a model artifact.",
+                ));
+            }
+            // An image may carry its model.
+            None => {}
+        }
         let now = self.now();
         let arn = scope.arn(Resource::Model, &request.model_name);
         let mut kept = pick(document, &["ModelName", "PrimaryContainer", "Containers", "ExecutionRoleArn"]);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use sagebrush_env::durable::{self, Readers};
 use sagebrush_metastore::OpenWorkflow;
-use sagebrush_runner::{ProcessRun, kill_leftover};
+use sagebrush_runner::{Leftovers, Run, kill_leftover};
 use sagebrush_types::{Failure, Outcome, Resource};
 
 use crate::processing_job::CreateProcessingJob;
@@ -33,6 +33,7 @@ impl ControlPlane {
     /// # Errors
     /// `Internal` when the metastore cannot be read.
     pub async fn reconcile(&self) -> Outcome<()> {
+        self.remove_containers().await;
         let open = self.store().open_workflows().await.map_err(failure::of_metastore)?;
         for OpenWorkflow { key, step } in open {
             tracing::info!(resource = %key, step, "going on after a restart");
@@ -48,6 +49,17 @@ impl ControlPlane {
         }
         self.resume_invocations().await
     }
+
+    /// Removes the containers that earlier processes of this server left, where there is an engine.
+    async fn remove_containers(&self) {
+        let Some(engine) = &self.shared.settings.engine else { return };
+        match engine.remove_leftovers(Leftovers::Server).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::warn!(removed, "removed containers of an earlier server process"),
+            // Most servers never need one; a job that does says so.
+            Err(error) => tracing::debug!(%error, "no containers were looked for"),
+        }
+    }
 }
 
 /// The environment of a program: the job's own, and the folder that stands for `/opt/ml`.
@@ -59,8 +71,10 @@ pub fn marked(mut environment: BTreeMap<String, String>, root: &Path) -> BTreeMa
 }
 
 /// Notes a started program in its working folder, under its instance's number.
-pub fn remember(folder: &Path, instance: u64, run: &ProcessRun) -> io::Result<()> {
-    let id = run.id().unwrap_or_default().to_string();
+pub fn remember(folder: &Path, instance: u64, run: &Run) -> io::Result<()> {
+    // Containers bear labels.
+    let Some(id) = run.process_id() else { return Ok(()) };
+    let id = id.to_string();
     let path = folder.join(format!("{PROCESS_FILE}{instance}"));
     durable::write(&path, id.as_bytes(), Readers::Default)
 }

@@ -28,6 +28,13 @@ impl Layout {
         self.root.join("input/data").join(name)
     }
 
+    /// Where the data of a channel in Pipe mode waits: beside `/opt/ml`, where the program does not see it.
+    pub fn piped(&self, channel: &str) -> PathBuf {
+        let mut beside = self.root.as_os_str().to_owned();
+        beside.push("-piped");
+        PathBuf::from(beside).join(channel)
+    }
+
     /// What becomes `model.tar.gz`.
     pub fn model(&self) -> PathBuf {
         self.root.join("model")
@@ -100,6 +107,10 @@ pub fn read_message(path: &Path, characters: usize) -> Option<String> {
     let mut bytes = Vec::new();
     // A character has at most four bytes.
     let limit = characters as u64 * 4;
+    // A link could lead to what is not the job's, and a pipe would be waited for.
+    if !path.symlink_metadata().ok()?.is_file() {
+        return None;
+    }
     fs::File::open(path).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
     let text: String = String::from_utf8_lossy(&bytes).trim().chars().take(characters).collect();
     (!text.is_empty()).then_some(text)

@@ -1,4 +1,6 @@
-//! Lines of a child's output, with a bound on the length of each.
+//! Lines of a program's output, with a bound on the length of each.
+
+use std::collections::VecDeque;
 
 use sagebrush_types::limits::LOG_LINE_BYTES;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -7,39 +9,67 @@ use tokio::sync::mpsc::Sender;
 /// Bytes read at once.
 const CHUNK: usize = 16 << 10;
 
-/// Sends every line of `source` until it ends or nobody listens. A line longer than the bound is
-/// sent in pieces. Carriage returns end a line too: progress bars use them.
-pub async fn forward(mut source: impl AsyncRead + Unpin, lines: Sender<String>) {
-    let mut pending: Vec<u8> = Vec::new();
-    let mut chunk = vec![0u8; CHUNK];
-    loop {
-        let read = match source.read(&mut chunk).await {
-            Ok(0) | Err(_) => break,
-            Ok(read) => read,
-        };
-        for &byte in &chunk[..read] {
+/// Takes bytes apart into lines. A line longer than the bound comes in pieces. Carriage returns end a
+/// line too: progress bars use them.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    pending: Vec<u8>,
+    lines: VecDeque<String>,
+}
+
+impl Splitter {
+    /// More bytes have come.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
             if byte == b'\n' || byte == b'\r' {
-                if !send(&lines, &mut pending).await {
-                    return;
-                }
+                self.finish();
             } else {
-                pending.push(byte);
-                if pending.len() >= LOG_LINE_BYTES && !send(&lines, &mut pending).await {
-                    return;
+                self.pending.push(byte);
+                if self.pending.len() >= LOG_LINE_BYTES {
+                    self.finish();
                 }
             }
         }
     }
-    send(&lines, &mut pending).await;
+
+    /// What is there is a line, also without an end.
+    pub fn finish(&mut self) {
+        if !self.pending.is_empty() {
+            self.lines.push_back(String::from_utf8_lossy(&self.pending).into_owned());
+            self.pending.clear();
+        }
+    }
+
+    /// The next whole line, if there is one.
+    pub fn next_line(&mut self) -> Option<String> {
+        self.lines.pop_front()
+    }
 }
 
-async fn send(lines: &Sender<String>, pending: &mut Vec<u8>) -> bool {
-    if pending.is_empty() {
-        return true;
+/// Sends every line of `source` until it ends or nobody listens.
+pub async fn forward(mut source: impl AsyncRead + Unpin, lines: Sender<String>) {
+    let mut splitter = Splitter::default();
+    let mut chunk = vec![0u8; CHUNK];
+    loop {
+        match source.read(&mut chunk).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => splitter.feed(&chunk[..read]),
+        }
+        if !send(&lines, &mut splitter).await {
+            return;
+        }
     }
-    let line = String::from_utf8_lossy(pending).into_owned();
-    pending.clear();
-    lines.send(line).await.is_ok()
+    splitter.finish();
+    send(&lines, &mut splitter).await;
+}
+
+async fn send(lines: &Sender<String>, splitter: &mut Splitter) -> bool {
+    while let Some(line) = splitter.next_line() {
+        if lines.send(line).await.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 #[cfg(test)]

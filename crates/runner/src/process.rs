@@ -1,4 +1,4 @@
-//! The child process that does the work of one job or serves one model.
+//! A child process that does the work of one job or serves one model.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,13 +15,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::lines;
+use crate::run::{Exit, RunEvent};
 
 /// Time that lines may still arrive after the program has ended.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// What to run.
+/// A child process to run.
 #[derive(Debug, Clone)]
-pub struct Program {
+pub struct Process {
     /// The executable.
     pub executable: PathBuf,
     /// Its arguments.
@@ -32,38 +33,11 @@ pub struct Program {
     pub folder: PathBuf,
 }
 
-/// How a program ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// By itself, with this code.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-}
-
-impl std::fmt::Display for Exit {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Code(code) => write!(out, "exit code {code}"),
-            Self::Signal(signal) => write!(out, "signal {signal}"),
-        }
-    }
-}
-
-/// What a running program reports.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RunEvent {
-    /// It wrote a line to standard output or standard error.
-    Line(String),
-    /// It ended; nothing follows.
-    Exited(Exit),
-}
-
-/// A running program. Dropping it kills the whole process group.
+/// A running child process. Dropping it kills the whole process group.
 #[derive(Debug)]
 pub struct ProcessRun {
     child: Child,
-    group: Stopper,
+    group: Group,
     lines: mpsc::Receiver<String>,
     readers: Vec<JoinHandle<()>>,
     exit: Option<Exit>,
@@ -71,25 +45,23 @@ pub struct ProcessRun {
     _lifeline: Option<ChildStdin>,
 }
 
-/// Sends signals to a program's process group.
+/// A program's process group.
 #[derive(Debug, Clone, Copy)]
-pub struct Stopper {
-    group: Option<Pid>,
-}
+pub struct Group(Option<Pid>);
 
-impl Stopper {
+impl Group {
     /// Asks the program to end (SIGTERM).
-    pub fn terminate(&self) {
+    pub fn terminate(self) {
         self.signal(Signal::TERM);
     }
 
     /// Ends the program (SIGKILL).
-    pub fn kill(&self) {
+    pub fn kill(self) {
         self.signal(Signal::KILL);
     }
 
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
+    fn signal(self, signal: Signal) {
+        if let Some(group) = self.0 {
             // A group that is gone already is what was wanted.
             let _ = kill_process_group(group, signal);
         }
@@ -102,7 +74,7 @@ impl ProcessRun {
     ///
     /// # Errors
     /// Any error of starting it.
-    pub fn start(program: &Program) -> io::Result<Self> {
+    pub fn start(program: &Process) -> io::Result<Self> {
         let mut child = Command::new(&program.executable)
             .args(&program.arguments)
             .env_clear()
@@ -124,7 +96,7 @@ impl ProcessRun {
         }
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let lifeline = child.stdin.take();
-        Ok(Self { child, group: Stopper { group }, lines, readers, exit: None, _lifeline: lifeline })
+        Ok(Self { child, group: Group(group), lines, readers, exit: None, _lifeline: lifeline })
     }
 
     /// The process id, while the program runs.
@@ -132,8 +104,8 @@ impl ProcessRun {
         self.child.id()
     }
 
-    /// Sends signals to the program and all it started.
-    pub fn stopper(&self) -> Stopper {
+    /// The program and all it started.
+    pub fn group(&self) -> Group {
         self.group
     }
 
@@ -189,7 +161,7 @@ pub fn kill_leftover(id: u32, marker: &str) -> bool {
         return false;
     }
     let group = i32::try_from(id).ok().and_then(Pid::from_raw);
-    Stopper { group }.kill();
+    Group(group).kill();
     true
 }
 
@@ -197,8 +169,8 @@ pub fn kill_leftover(id: u32, marker: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn shell(script: &str) -> Program {
-        Program {
+    fn shell(script: &str) -> Process {
+        Process {
             executable: "/bin/sh".into(),
             arguments: vec!["-c".into(), script.into()],
             environment: [
@@ -243,7 +215,7 @@ mod tests {
     async fn stopping_reaches_grandchildren() -> io::Result<()> {
         let mut run = ProcessRun::start(&shell("sleep 600 & echo started $!; wait"))?;
         let RunEvent::Line(line) = run.next_event().await? else { panic!("no line") };
-        run.stopper().terminate();
+        run.group().terminate();
         let (_, exit) = events(&mut run).await?;
         assert_eq!(exit, Exit::Signal(15));
         let grandchild = line.replace("started ", "");

@@ -57,6 +57,9 @@ enum Command {
     /// Run a built-in algorithm under the container contract.
     #[command(hide = true)]
     Algorithm(algorithm::AlgorithmArgs),
+    /// Remove the containers of a server that ends; the server starts it.
+    #[command(hide = true)]
+    ContainerGuard(serve::GuardArgs),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Leaderboard(args) => block_on(leaderboard::run(args)),
         Command::Trace(args) => block_on(trace::run(args)),
         Command::Serve(args) => block_on(serve::run(args)),
+        Command::ContainerGuard(args) => block_on(serve::guard(args)),
         Command::Quickstart(args) => block_on(quickstart::run(*args)),
     };
     match outcome {

@@ -162,6 +162,13 @@ pub const METRIC_POINTS_PER_JOB: u64 = 1_000_000;
 /// Characters of `/opt/ml/output/failure` that become the FailureReason: AWS's documented limit.
 pub const FAILURE_REASON_CHARS: usize = 1024;
 
+/// Processes and threads of one container: enough for a framework's workers, and an end for one that
+/// forks without end.
+pub const CONTAINER_PROCESSES: i64 = 4096;
+
+/// Bytes of the disk that a container may fill when its request has no volume, as a model server's.
+pub const CONTAINER_DISK_BYTES: u64 = 64 << 30;
+
 /// Time between SIGTERM and SIGKILL for a training or processing job: AWS's documented limit.
 pub const STOP_GRACE: Duration = Duration::from_secs(120);
 

@@ -118,6 +118,7 @@ impl Fleet {
                     place: Place { generation: self.generation, variant: place, instance },
                     variant_name: variant.plan.name.clone(),
                     start_timeout: variant.plan.start_timeout,
+                    instance_type: variant.plan.instance_type.clone(),
                     model: variant.model.clone(),
                     reports: keepers.reports.clone(),
                 };

@@ -7,9 +7,9 @@ use sagebrush_types::{Failure, Outcome, Resource, Scope};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::built_in::Task;
 use crate::document::seconds;
 use crate::endpoint_config::ProductionVariant;
+use crate::image::Task;
 use crate::model::{self, Container};
 use crate::{ControlPlane, failure};
 
@@ -30,6 +30,8 @@ pub struct PlannedVariant {
     pub count: u64,
     /// Seconds a server has until its first ping.
     pub start_timeout: Option<u64>,
+    /// What its servers' hosts are like.
+    pub instance_type: Option<String>,
     /// What its servers run.
     pub container: Container,
 }
@@ -63,6 +65,7 @@ pub fn variants(document: &Value) -> Outcome<Vec<PlannedVariant>> {
                 weight: desired.desired_weight,
                 count: desired.desired_instance_count,
                 start_timeout: variant.container_startup_health_check_timeout_in_seconds,
+                instance_type: variant.instance_type,
                 container,
                 name,
             })
@@ -122,7 +125,7 @@ impl ControlPlane {
             let name = variant["ModelName"].as_str().unwrap_or_default();
             let record = self.find(scope, Resource::Model, name).await?;
             let image = model::container(&record)?.image.unwrap_or_default();
-            self.built_in("PrimaryContainer.Image", &image, Task::Serve)?;
+            self.runnable_image("PrimaryContainer.Image", &image, Task::Serve).await?;
             let variant = variant["VariantName"].as_str().unwrap_or_default();
             containers.insert(variant.to_owned(), model::container_document(&record));
         }

@@ -1,20 +1,20 @@
 //! One model server: started, pinged, logged, and started again when it ends.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sagebrush_metastore::{Key, LogLine};
-use sagebrush_runner::{Exit, ProcessRun, RunEvent, ping};
+use sagebrush_runner::{Exit, Network, Run, RunEvent, ping};
 use sagebrush_types::limits::{INVOKE_TIMEOUT, SERVER_START_TIMEOUT, SERVER_STOP_GRACE};
-use sagebrush_types::{Failure, Outcome, ServerLease};
+use sagebrush_types::{Outcome, ServerLease};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::prepare::PreparedModel;
-use crate::built_in::Task;
+use crate::image::Launch;
 use crate::workflow::{Signal, told_to_end};
-use crate::{ControlPlane, reconcile};
+use crate::{ControlPlane, failure, model_server};
 
 /// Time between two pings of a server that is starting.
 const PING_EVERY: Duration = Duration::from_millis(10);
@@ -74,6 +74,8 @@ pub struct Server {
     pub variant_name: String,
     /// Seconds until the first ping must succeed.
     pub start_timeout: Option<u64>,
+    /// What its host is like.
+    pub instance_type: Option<String>,
     /// What it serves.
     pub model: PreparedModel,
     /// Where it reports.
@@ -111,7 +113,7 @@ impl Ending {
     }
 
     /// Waits for the last request, then asks the program to end, then ends it.
-    fn go_on(&mut self, run: &ProcessRun, lease: &Arc<ServerLease>) {
+    fn go_on(&mut self, run: &Run, lease: &Arc<ServerLease>) {
         let now = Instant::now();
         if self.terminated {
             run.stopper().kill();
@@ -151,8 +153,7 @@ impl Server {
     }
 
     async fn live(&self, signal: &mut watch::Receiver<Signal>) -> Outcome<Life> {
-        let address = free_address()?;
-        let mut run = self.start(address)?;
+        let (mut run, address) = self.start().await?;
         let mut log = ServerLog::new(self);
         let lease = Arc::new(ServerLease::default());
         let limit = self.start_timeout.map_or(SERVER_START_TIMEOUT, Duration::from_secs);
@@ -163,7 +164,7 @@ impl Server {
         let mut ticks = tokio::time::interval(Duration::from_millis(200));
         loop {
             tokio::select! {
-                event = run.next_event() => match event.map_err(Failure::internal)? {
+                event = run.next_event() => match event.map_err(failure::of_run)? {
                     RunEvent::Line(line) => log.take(line).await,
                     RunEvent::Exited(exit) => {
                         log.flush().await;
@@ -205,32 +206,21 @@ impl Server {
         Life::Ended { message, was_up }
     }
 
-    fn start(&self, address: SocketAddr) -> Outcome<ProcessRun> {
-        let built_in = self.plane.built_in("Image", &self.model.image, Task::Serve)?;
-        let mut environment = self.model.environment.clone();
-        environment.insert("SAGEMAKER_BIND_TO_PORT".into(), address.port().to_string());
-        environment.insert("SAGEBRUSH_BIND_TO_ADDRESS".into(), address.ip().to_string());
+    async fn start(&self) -> Outcome<(Run, SocketAddr)> {
         let layout = &self.model.layout;
-        let program = self.plane.program(built_in, Task::Serve, environment, layout);
-        let run = ProcessRun::start(&program).map_err(Failure::internal)?;
-        if let Some(folder) = layout.root().parent() {
-            reconcile::remember(folder, self.place.instance, &run).map_err(Failure::internal)?;
-        }
-        Ok(run)
+        let work = layout.root().parent().unwrap_or(layout.root());
+        let host = format!("{}-{}", self.variant_name, self.place.instance);
+        let environment = self.model.environment.clone();
+        let instance_type = self.instance_type.as_deref();
+        let launch = Launch::serving(environment, layout, work, &host, instance_type, Network::Outside);
+        let program = self.plane.program(&self.model.image, launch).await?;
+        model_server::start(program, work, self.place.instance).await
     }
 
     async fn report(&self, state: State) {
         // Nobody reads any more when the endpoint is going down.
         let _ = self.reports.send(ServerReport { place: self.place, state }).await;
     }
-}
-
-/// A port of this machine that is free now. Another program can take it before the server does; the
-/// server then fails to start and gets another one.
-fn free_address() -> Outcome<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map_err(Failure::internal)
 }
 
 /// A server's lines on their way to its log stream.

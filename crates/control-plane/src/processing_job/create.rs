@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use sagebrush_runner::MOST_HOSTS;
 use sagebrush_types::limits::JOBS_OPEN;
 use sagebrush_types::{Failure, JobStatus, Outcome, Resource, Scope, s3_uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::built_in::Task;
 use crate::document::{default_member, pick, seconds};
+use crate::image::Task;
 use crate::request::{ExperimentConfig, RequestTag, check_environment, refuse_if};
 use crate::workflow::accept;
 use crate::{ControlPlane, request, tracking};
@@ -45,8 +46,8 @@ pub struct CreateProcessingJob {
     /// Environment variables of the program.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
-    #[serde(default, rename = "NetworkConfig")]
-    _network_config: Option<NetworkConfig>,
+    #[serde(default)]
+    network_config: NetworkConfig,
     #[serde(rename = "RoleArn")]
     _role_arn: String,
     #[serde(default, rename = "ExperimentConfig")]
@@ -78,9 +79,8 @@ pub struct S3Input {
     pub local_path: String,
     s3_data_type: String,
     s3_input_mode: Option<String>,
-    /// One host gets every object, replicated or sharded.
-    #[serde(default, rename = "S3DataDistributionType")]
-    _s3_data_distribution_type: Option<String>,
+    /// FullyReplicated (the default) or ShardedByS3Key.
+    pub s3_data_distribution_type: Option<String>,
     s3_compression_type: Option<String>,
 }
 
@@ -114,7 +114,8 @@ pub struct S3Output {
     pub s3_uri: String,
     /// Folder under `/opt/ml/processing`.
     pub local_path: String,
-    s3_upload_mode: String,
+    /// EndOfJob or Continuous.
+    pub s3_upload_mode: String,
 }
 
 /// The program of a processing job.
@@ -123,10 +124,10 @@ pub struct S3Output {
 pub struct AppSpecification {
     /// Image URI.
     pub image_uri: String,
-    container_entrypoint: Option<Vec<String>>,
+    /// Instead of the image's entry point.
+    pub container_entrypoint: Option<Vec<String>>,
     /// Arguments of the program.
-    #[serde(default)]
-    pub container_arguments: Vec<String>,
+    pub container_arguments: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -139,12 +140,9 @@ struct ProcessingResources {
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct ClusterConfig {
     instance_count: u64,
-    /// Kept for Describe: every instance is this machine.
-    #[serde(rename = "InstanceType")]
-    _instance_type: String,
-    /// Kept for Describe: the disk is this machine's.
+    instance_type: String,
     #[serde(rename = "VolumeSizeInGB")]
-    _volume_size: u64,
+    volume_size: u64,
     volume_kms_key_id: Option<String>,
 }
 
@@ -154,12 +152,13 @@ struct StoppingCondition {
     max_runtime_in_seconds: u64,
 }
 
-/// Built-in programs reach no network, so isolation and encryption hold with either value.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct NetworkConfig {
-    #[serde(default, rename = "EnableNetworkIsolation")]
-    _enable_network_isolation: bool,
+    /// Built-in programs reach no network with either value.
+    #[serde(default)]
+    enable_network_isolation: bool,
+    /// Hosts share this machine: their traffic never leaves it.
     #[serde(default, rename = "EnableInterContainerTrafficEncryption")]
     _enable_inter_container_traffic_encryption: bool,
 }
@@ -168,6 +167,28 @@ struct NetworkConfig {
 const DEFAULT_MAX_RUNTIME: u64 = 86_400;
 /// Inputs and outputs lie here.
 const PROCESSING: &str = "/opt/ml/processing/";
+
+impl CreateProcessingJob {
+    /// How many hosts work on it.
+    pub(super) fn instances(&self) -> usize {
+        self.processing_resources.cluster_config.instance_count as usize
+    }
+
+    /// What its hosts are like.
+    pub(super) fn instance_type(&self) -> &str {
+        &self.processing_resources.cluster_config.instance_type
+    }
+
+    /// What a container's files may take, bytes.
+    pub(super) fn volume_bytes(&self) -> u64 {
+        self.processing_resources.cluster_config.volume_size << 30
+    }
+
+    /// Whether its containers reach nothing but each other.
+    pub(super) fn is_network_isolated(&self) -> bool {
+        self.network_config.enable_network_isolation
+    }
+}
 
 impl ControlPlane {
     /// CreateProcessingJob.
@@ -179,7 +200,11 @@ impl ControlPlane {
         let request: CreateProcessingJob = request::decode("CreateProcessingJob", document)?;
         tracking::joined(self, scope, document).await?;
         check(&request)?;
-        self.built_in("AppSpecification.ImageUri", &request.app_specification.image_uri, Task::Process)?;
+        let image = &request.app_specification.image_uri;
+        let image = self.runnable_image("AppSpecification.ImageUri", image, Task::Process).await?;
+        if image.is_built_in() {
+            check_built_in(&request)?;
+        }
         self.check_open(Resource::ProcessingJob, JOBS_OPEN).await?;
         let name = &request.processing_job_name;
         let arn = scope.arn(Resource::ProcessingJob, name);
@@ -204,16 +229,11 @@ fn check(request: &CreateProcessingJob) -> Outcome<()> {
     check_environment("Environment", &request.environment)?;
     let given = |value: &Option<String>| value.as_deref().is_some_and(|text| !text.is_empty());
     let other = |value: &Option<String>, usual: &str| value.as_deref().is_some_and(|text| text != usual);
-    refuse_if(
-        request.app_specification.container_entrypoint.is_some(),
-        "AppSpecification.ContainerEntrypoint",
-        "built-in programs have one entry point; pass ContainerArguments.",
-    )?;
     let cluster = &request.processing_resources.cluster_config;
     refuse_if(
-        cluster.instance_count != 1,
+        cluster.instance_count > MOST_HOSTS,
         "ProcessingResources.ClusterConfig.InstanceCount",
-        "built-in programs run on one instance, which is this machine.",
+        &format!("a job has at most {MOST_HOSTS} instances on this machine."),
     )?;
     refuse_if(
         given(&cluster.volume_kms_key_id) || given(&request.processing_output_config.kms_key_id),
@@ -250,11 +270,6 @@ fn check(request: &CreateProcessingJob) -> Outcome<()> {
         let place = format!("ProcessingOutputConfig.Outputs[{index}].S3Output");
         s3_uri(&format!("{place}.S3Uri"), &output.s3_output.s3_uri)?;
         check_local(&format!("{place}.LocalPath"), &output.s3_output.local_path)?;
-        refuse_if(
-            output.s3_output.s3_upload_mode != "EndOfJob",
-            &format!("{place}.S3UploadMode"),
-            "only EndOfJob is supported.",
-        )?;
         let earlier = &request.processing_output_config.outputs[..index];
         if earlier.iter().any(|earlier| earlier.output_name == output.output_name) {
             return Err(Failure::invalid(format!(
@@ -264,6 +279,20 @@ fn check(request: &CreateProcessingJob) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// What a built-in program does not do.
+fn check_built_in(request: &CreateProcessingJob) -> Outcome<()> {
+    refuse_if(
+        request.app_specification.container_entrypoint.is_some(),
+        "AppSpecification.ContainerEntrypoint",
+        "built-in programs have one entry point; pass ContainerArguments.",
+    )?;
+    refuse_if(
+        request.instances() != 1,
+        "ProcessingResources.ClusterConfig.InstanceCount",
+        "built-in programs run on one instance, which is this machine.",
+    )
 }
 
 fn check_local(field: &str, path: &str) -> Outcome<()> {

@@ -4,17 +4,17 @@ use std::fs;
 use std::path::PathBuf;
 
 use sagebrush_metastore::Record;
-use sagebrush_runner::{Exit, Layout, Program, StageError, read_message, store_folder};
-use sagebrush_types::limits::FAILURE_REASON_CHARS;
+use sagebrush_runner::{Exit, Layout, Network, Program, Shard, StageError, store_folder};
 use sagebrush_types::{Failure, JobStatus, Outcome, s3_uri};
 use serde_json::json;
 
 use super::LOG_GROUP;
-use super::create::{CreateProcessingJob, REQUEST_MEMBERS};
-use crate::built_in::Task;
+use super::create::{CreateProcessingJob, ProcessingOutput, REQUEST_MEMBERS};
 use crate::document::{pick, seconds};
-use crate::workflow::MetricReader;
-use crate::workflow::job::{End, Ending, HOST, Job, Moment, set_status, stage_input};
+use crate::image::{Image, Launch, LaunchMount, Task};
+use crate::workflow::job::{End, Ending, Job, Moment, set_status, stage_input};
+use crate::workflow::mirror::Mirror;
+use crate::workflow::{Host, Hosts, MetricReader};
 use crate::{ControlPlane, request};
 
 impl Job for CreateProcessingJob {
@@ -25,57 +25,116 @@ impl Job for CreateProcessingJob {
         request::decode("CreateProcessingJob", &pick(&record.document, REQUEST_MEMBERS))
     }
 
-    async fn stage(&self, plane: &ControlPlane, record: &Record, layout: &Layout) -> Outcome<Option<Ending>> {
-        let resources = json!({"current_host": HOST, "hosts": [HOST]});
-        layout.write_processing(&record.document, &resources).map_err(Failure::internal)?;
-        for output in &self.processing_output_config.outputs {
-            fs::create_dir_all(place(layout, &output.s3_output.local_path)?).map_err(Failure::internal)?;
-        }
-        for input in &self.processing_inputs {
-            let what = format!("input '{}'", input.input_name);
-            let folder = place(layout, &input.s3_input.local_path)?;
-            let staged = stage_input(plane, &what, &input.s3_input.s3_uri, &folder).await?;
-            if staged.is_some() {
-                return Ok(staged);
+    fn host_count(&self) -> usize {
+        self.instances()
+    }
+
+    fn is_isolated(&self) -> bool {
+        self.is_network_isolated()
+    }
+
+    fn image(&self, plane: &ControlPlane, _record: &Record) -> Outcome<Image> {
+        plane.image("AppSpecification.ImageUri", &self.app_specification.image_uri, Task::Process)
+    }
+
+    async fn stage(&self, plane: &ControlPlane, record: &Record, hosts: &Hosts) -> Outcome<Option<Ending>> {
+        for host in hosts.each() {
+            let resources = json!({
+                "current_host": host.name(),
+                "hosts": hosts.names(),
+                "current_instance_type": self.instance_type(),
+            });
+            host.layout.write_processing(&record.document, &resources).map_err(Failure::internal)?;
+            for output in &self.processing_output_config.outputs {
+                let folder = place(host.layout, &output.s3_output.local_path)?;
+                fs::create_dir_all(folder).map_err(Failure::internal)?;
+            }
+            for input in &self.processing_inputs {
+                let what = format!("input '{}'", input.input_name);
+                let folder = place(host.layout, &input.s3_input.local_path)?;
+                let shard = match input.s3_input.s3_data_distribution_type.as_deref() {
+                    Some("ShardedByS3Key") => Shard::Part { index: host.index, of: host.of },
+                    _ => Shard::All,
+                };
+                let staged = stage_input(plane, &what, &input.s3_input.s3_uri, shard, &folder).await?;
+                if staged.is_some() {
+                    return Ok(staged);
+                }
             }
         }
         Ok(None)
     }
 
-    fn program(
+    /// Outputs that are stored while the job runs.
+    fn mirrors(&self, hosts: &Hosts) -> Outcome<Vec<Mirror>> {
+        let mut mirrors = Vec::new();
+        for host in hosts.each() {
+            for output in self.processing_output_config.outputs.iter().filter(|output| is_continuous(output))
+            {
+                let folder = place(host.layout, &output.s3_output.local_path)?;
+                mirrors.push(Mirror::new(&folder, &output.s3_output.s3_uri)?);
+            }
+        }
+        Ok(mirrors)
+    }
+
+    async fn program(
         &self,
         plane: &ControlPlane,
         record: &Record,
-        layout: &Layout,
-    ) -> Outcome<(Program, MetricReader)> {
+        image: &Image,
+        host: Host<'_>,
+        network: Network,
+    ) -> Outcome<Program> {
         let app = &self.app_specification;
-        let built_in = plane.built_in("ImageUri", &app.image_uri, Task::Process)?;
         let mut environment = self.environment.clone();
         environment.insert("PROCESSING_JOB_NAME".into(), record.key.name.clone());
         environment.insert("PROCESSING_JOB_ARN".into(), record.arn.clone());
-        let mut program = plane.program(built_in, Task::Process, environment, layout);
-        program.arguments.extend(app.container_arguments.iter().map(Into::into));
-        Ok((program, MetricReader::default()))
+        if image.is_container() {
+            environment.insert("AWS_REGION".into(), record.key.region.clone());
+        }
+        let inputs = self.processing_inputs.iter().map(|input| &input.s3_input.local_path);
+        let outputs = self.processing_output_config.outputs.iter().map(|output| &output.s3_output.local_path);
+        let mut mounts =
+            vec![LaunchMount::readable("/opt/ml/config"), LaunchMount::writable("/opt/ml/output")];
+        mounts.extend(inputs.chain(outputs).map(|place| LaunchMount::writable(place)));
+        let launch = Launch {
+            task: Task::Process,
+            environment,
+            layout: host.layout,
+            work: &plane.work_folder(&record.key),
+            host: &host.name(),
+            instance_type: Some(self.instance_type()),
+            disk: self.volume_bytes(),
+            network,
+            mounts,
+            entrypoint: app.container_entrypoint.clone(),
+            arguments: app.container_arguments.clone(),
+        };
+        plane.program(image, launch).await
     }
 
-    async fn store(&self, plane: &ControlPlane, _record: &Record, layout: &Layout) -> Outcome<Ending> {
-        for output in &self.processing_output_config.outputs {
-            let uri = &output.s3_output.s3_uri;
-            let (bucket, prefix) = s3_uri("S3Uri", uri)?;
-            let folder = place(layout, &output.s3_output.local_path)?;
-            match store_folder(plane.objects(), &folder, bucket, prefix).await {
-                Ok(_) => {}
-                Err(StageError::Io(error)) => return Err(Failure::internal(error)),
-                Err(error) => {
-                    return Ok(Ending::failed(&format!(
-                        "ClientError: Failed to upload output '{}' to {uri}: {error}",
-                        output.output_name
-                    )));
+    async fn store(&self, plane: &ControlPlane, _record: &Record, hosts: &Hosts) -> Outcome<Ending> {
+        for host in hosts.each() {
+            for output in self.processing_output_config.outputs.iter().filter(|output| !is_continuous(output))
+            {
+                let uri = &output.s3_output.s3_uri;
+                let (bucket, prefix) = s3_uri("S3Uri", uri)?;
+                let folder = place(host.layout, &output.s3_output.local_path)?;
+                match store_folder(plane.objects(), &folder, bucket, prefix).await {
+                    Ok(_) => {}
+                    Err(StageError::Io(error)) => return Err(Failure::internal(error)),
+                    Err(error) => {
+                        return Ok(Ending::failed(&format!(
+                            "ClientError: Failed to upload output '{}' to {uri}: {error}",
+                            output.output_name
+                        )));
+                    }
                 }
             }
         }
         let ending = Ending::plain(End::Completed);
-        Ok(match read_message(&layout.message(), FAILURE_REASON_CHARS) {
+        Ok(match hosts.message(Layout::message) {
             Some(message) => ending.with("ExitMessage", json!(message)),
             None => ending,
         })
@@ -85,7 +144,7 @@ impl Job for CreateProcessingJob {
         &self,
         _plane: &ControlPlane,
         _record: &Record,
-        _layout: &Layout,
+        _hosts: &Hosts,
         end: End,
     ) -> Outcome<Ending> {
         let ending = Ending::plain(end);
@@ -97,10 +156,10 @@ impl Job for CreateProcessingJob {
         })
     }
 
-    fn failed(layout: &Layout, exit: Exit) -> Ending {
+    fn failed(hosts: &Hosts, exit: Exit) -> Ending {
         let failed =
             |why: &str| Ending::failed(&format!("AlgorithmError: the program ended with {exit}. {why}"));
-        match read_message(&layout.message(), FAILURE_REASON_CHARS) {
+        match hosts.message(Layout::message) {
             Some(message) => failed(&message).with("ExitMessage", json!(message)),
             None => failed("See its log for the reason."),
         }
@@ -125,6 +184,11 @@ impl Job for CreateProcessingJob {
         record.modified = now;
         Ok(())
     }
+}
+
+/// Is it stored while the job runs?
+fn is_continuous(output: &ProcessingOutput) -> bool {
+    output.s3_output.s3_upload_mode == "Continuous"
 }
 
 /// The place of an input or output; CreateProcessingJob has checked it.

@@ -1,25 +1,27 @@
 //! What is particular to the workflow of a training job.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sagebrush_metastore::Record;
-use sagebrush_runner::{Exit, Layout, Program, pack, read_message};
-use sagebrush_types::limits::FAILURE_REASON_CHARS;
+use sagebrush_runner::{Exit, Layout, Network, PipeFeed, Program, Shard, pack, plain_files};
 use sagebrush_types::{Failure, JobStatus, Outcome, SecondaryStatus, s3_uri};
 use serde_json::{Map, Value, json};
 
-use super::create::{Channel, CreateTrainingJob, REQUEST_MEMBERS};
+use super::create::{ALGORITHM_MEMBERS, Channel, CreateTrainingJob, REQUEST_MEMBERS};
 use super::{LOG_GROUP, state};
-use crate::built_in::Task;
 use crate::document::{pick, seconds};
-use crate::workflow::MetricReader;
-use crate::workflow::job::{End, Ending, HOST, Job, Moment, stage_input, status};
+use crate::image::{Image, Launch, LaunchMount, Task};
+use crate::workflow::job::{End, Ending, Job, Moment, stage_input, status};
 use crate::workflow::mirror::{self, Mirror};
+use crate::workflow::{Host, Hosts, MetricReader};
 use crate::{ControlPlane, request};
 
 /// Tells a built-in how many threads may work.
 const THREADS: &str = "SAGEBRUSH_THREADS";
+/// What of `/opt/ml` a training container gets. The folder itself stays the image's: many keep their
+/// program there.
+const MOUNTS: [&str; 3] = ["/opt/ml/input", "/opt/ml/model", "/opt/ml/output"];
 
 impl Job for CreateTrainingJob {
     const LOG_GROUP: &'static str = LOG_GROUP;
@@ -29,7 +31,7 @@ impl Job for CreateTrainingJob {
         let mut document = pick(&record.document, REQUEST_MEMBERS);
         // What CreateTrainingJob added to the algorithm for Describe is no member of the request.
         document["AlgorithmSpecification"] =
-            pick(&record.document["AlgorithmSpecification"], &["TrainingImage", "TrainingInputMode"]);
+            pick(&record.document["AlgorithmSpecification"], ALGORITHM_MEMBERS);
         request::decode("CreateTrainingJob", &document)
     }
 
@@ -38,65 +40,128 @@ impl Job for CreateTrainingJob {
         record.document["TuningJobArn"].is_string()
     }
 
-    async fn stage(
-        &self,
-        plane: &ControlPlane,
-        _record: &Record,
-        layout: &Layout,
-    ) -> Outcome<Option<Ending>> {
-        let resources = json!({"current_host": HOST, "hosts": [HOST], "network_interface_name": "lo"});
+    fn host_count(&self) -> usize {
+        self.instances()
+    }
+
+    fn is_isolated(&self) -> bool {
+        self.enable_network_isolation
+    }
+
+    fn image(&self, plane: &ControlPlane, record: &Record) -> Outcome<Image> {
+        let image = record.document["AlgorithmSpecification"]["TrainingImage"].as_str().unwrap_or_default();
+        plane.image("TrainingImage", image, Task::Train)
+    }
+
+    async fn stage(&self, plane: &ControlPlane, record: &Record, hosts: &Hosts) -> Outcome<Option<Ending>> {
+        let is_container = self.image(plane, record)?.is_container();
         let channels: Map<String, Value> = self
             .input_data_config
             .iter()
-            .map(|channel| (channel.channel_name.clone(), input_config(channel)))
+            .map(|channel| (channel.channel_name.clone(), self.input_config(channel)))
             .collect();
-        layout
-            .write_training(&json!(self.hyper_parameters), &channels.into(), &resources)
-            .map_err(Failure::internal)?;
-        for channel in &self.input_data_config {
-            let what = format!("channel '{}'", channel.channel_name);
-            let uri = &channel.data_source.s3_data_source.s3_uri;
-            let staged = stage_input(plane, &what, uri, &layout.channel(&channel.channel_name)).await?;
-            if staged.is_some() {
-                return Ok(staged);
+        for host in hosts.each() {
+            let mut resources = json!({
+                "current_host": host.name(),
+                "hosts": hosts.names(),
+                "network_interface_name": if is_container { "eth0" } else { "lo" },
+            });
+            if let Some(instance_type) = self.instance_type() {
+                resources["current_instance_type"] = json!(instance_type);
+            }
+            host.layout
+                .write_training(&json!(self.hyper_parameters), &json!(channels), &resources)
+                .map_err(Failure::internal)?;
+            for channel in &self.input_data_config {
+                let staged = self.stage_channel(plane, channel, host).await?;
+                if staged.is_some() {
+                    return Ok(staged);
+                }
             }
         }
         match self.checkpoints() {
-            Some(uri) => mirror::restore(plane, uri, &layout.checkpoints()).await,
+            Some((uri, place)) => mirror::restore(plane, uri, &self.checkpoint_folder(hosts, place)?).await,
             None => Ok(None),
         }
     }
 
-    fn mirror(&self, layout: &Layout) -> Outcome<Option<Mirror>> {
-        self.checkpoints().map(|uri| Mirror::new(&layout.checkpoints(), uri)).transpose()
+    /// All hosts share the folder, as their copies share a place in S3.
+    fn mirrors(&self, hosts: &Hosts) -> Outcome<Vec<Mirror>> {
+        let Some((uri, place)) = self.checkpoints() else { return Ok(Vec::new()) };
+        Ok(vec![Mirror::new(&self.checkpoint_folder(hosts, place)?, uri)?])
     }
 
-    fn program(
+    fn pipes(&self, hosts: &Hosts) -> Outcome<Vec<PipeFeed>> {
+        let mut feeds = Vec::new();
+        for host in hosts.each() {
+            for channel in self.input_data_config.iter().filter(|channel| self.is_piped(channel)) {
+                let name = &channel.channel_name;
+                let files = plain_files(&host.layout.piped(name)).map_err(Failure::internal)?;
+                let files = files.into_iter().map(|(path, _)| path).collect();
+                let feed = PipeFeed::start(host.layout.channel(name), files);
+                feeds.push(feed.map_err(Failure::internal)?);
+            }
+        }
+        Ok(feeds)
+    }
+
+    async fn program(
         &self,
         plane: &ControlPlane,
         record: &Record,
-        layout: &Layout,
-    ) -> Outcome<(Program, MetricReader)> {
-        let image = record.document["AlgorithmSpecification"]["TrainingImage"].as_str().unwrap_or_default();
-        let built_in = plane.built_in("TrainingImage", image, Task::Train)?;
+        image: &Image,
+        host: Host<'_>,
+        network: Network,
+    ) -> Outcome<Program> {
         let mut environment = self.environment.clone();
         environment.insert("TRAINING_JOB_NAME".into(), record.key.name.clone());
         environment.insert("TRAINING_JOB_ARN".into(), record.arn.clone());
-        let tuning_job = record.document["TuningJobArn"].as_str();
-        environment.insert(THREADS.into(), plane.shared.live.share_of_cores(tuning_job).to_string());
-        let program = plane.program(built_in, Task::Train, environment, layout);
-        let definitions = record.document["AlgorithmSpecification"]["MetricDefinitions"].as_array();
-        let metrics = definitions
-            .into_iter()
-            .flatten()
-            .filter_map(|metric| Some((metric["Name"].as_str()?, metric["Regex"].as_str()?)));
-        Ok((program, MetricReader::new(metrics)?))
+        if image.is_built_in() {
+            let tuning_job = record.document["TuningJobArn"].as_str();
+            environment.insert(THREADS.into(), plane.shared.live.share_of_cores(tuning_job).to_string());
+        } else {
+            environment.insert("AWS_REGION".into(), record.key.region.clone());
+        }
+        let mut mounts = MOUNTS.map(LaunchMount::writable).to_vec();
+        if let Some((_, place)) = self.checkpoints() {
+            let first = Hosts::new(&plane.work_folder(&record.key), 1);
+            mounts.push(LaunchMount {
+                folder: Some(self.checkpoint_folder(&first, place)?),
+                ..LaunchMount::writable(place)
+            });
+        }
+        let launch = Launch {
+            task: Task::Train,
+            environment,
+            layout: host.layout,
+            work: &plane.work_folder(&record.key),
+            host: &host.name(),
+            instance_type: self.instance_type(),
+            disk: self.volume_bytes(),
+            network,
+            mounts,
+            entrypoint: self.entrypoint(),
+            arguments: self.arguments(),
+        };
+        plane.program(image, launch).await
     }
 
-    async fn store(&self, plane: &ControlPlane, record: &Record, layout: &Layout) -> Outcome<Ending> {
-        let ending = self.stopped(plane, record, layout, End::Completed).await?;
-        if !is_empty(&layout.output_data()) {
-            store_archive(plane, record, &layout.output_data(), "output.tar.gz").await?;
+    fn metrics(&self, record: &Record) -> Outcome<MetricReader> {
+        let definitions = record.document["AlgorithmSpecification"]["MetricDefinitions"].as_array();
+        MetricReader::new(
+            definitions
+                .into_iter()
+                .flatten()
+                .filter_map(|metric| Some((metric["Name"].as_str()?, metric["Regex"].as_str()?))),
+        )
+    }
+
+    async fn store(&self, plane: &ControlPlane, record: &Record, hosts: &Hosts) -> Outcome<Ending> {
+        let ending = self.stopped(plane, record, hosts, End::Completed).await?;
+        hosts.gather(Layout::output_data).map_err(Failure::internal)?;
+        let output = hosts.first().output_data();
+        if !is_empty(&output) {
+            store_archive(plane, record, &output, "output.tar.gz").await?;
         }
         Ok(ending)
     }
@@ -106,20 +171,22 @@ impl Job for CreateTrainingJob {
         &self,
         plane: &ControlPlane,
         record: &Record,
-        layout: &Layout,
+        hosts: &Hosts,
         end: End,
     ) -> Outcome<Ending> {
         let ending = Ending::plain(end);
-        if is_empty(&layout.model()) {
+        hosts.gather(Layout::model).map_err(Failure::internal)?;
+        let model = hosts.first().model();
+        if is_empty(&model) {
             return Ok(ending);
         }
-        let artifact = store_archive(plane, record, &layout.model(), "model.tar.gz").await?;
+        let artifact = store_archive(plane, record, &model, "model.tar.gz").await?;
         Ok(ending.with("ModelArtifacts", json!({"S3ModelArtifacts": artifact})))
     }
 
     /// The algorithm's own words first, its exit otherwise.
-    fn failed(layout: &Layout, exit: Exit) -> Ending {
-        let reason = read_message(&layout.failure(), FAILURE_REASON_CHARS);
+    fn failed(hosts: &Hosts, exit: Exit) -> Ending {
+        let reason = hosts.message(Layout::failure);
         Ending::failed(&reason.unwrap_or_else(|| {
             format!("AlgorithmError: the training program ended with {exit} and left no message. Its log has more.")
         }))
@@ -157,17 +224,43 @@ impl Job for CreateTrainingJob {
     }
 }
 
-fn input_config(channel: &Channel) -> Value {
-    let source = &channel.data_source.s3_data_source;
-    let mut config = json!({
-        "TrainingInputMode": "File",
-        "S3DistributionType": source.s3_data_distribution_type.as_deref().unwrap_or("FullyReplicated"),
-        "RecordWrapperType": "None",
-    });
-    if let Some(content_type) = &channel.content_type {
-        config["ContentType"] = json!(content_type);
+impl CreateTrainingJob {
+    fn input_config(&self, channel: &Channel) -> Value {
+        let source = &channel.data_source.s3_data_source;
+        let mut config = json!({
+            "TrainingInputMode": self.input_mode(channel),
+            "S3DistributionType": source.s3_data_distribution_type.as_deref().unwrap_or("FullyReplicated"),
+            "RecordWrapperType": "None",
+        });
+        if let Some(content_type) = &channel.content_type {
+            config["ContentType"] = json!(content_type);
+        }
+        config
     }
-    config
+
+    /// Lays out a channel's data for a host: all of it or the host's share.
+    async fn stage_channel(
+        &self,
+        plane: &ControlPlane,
+        channel: &Channel,
+        host: Host<'_>,
+    ) -> Outcome<Option<Ending>> {
+        let what = format!("channel '{}'", channel.channel_name);
+        let source = &channel.data_source.s3_data_source;
+        let shard = match source.s3_data_distribution_type.as_deref() {
+            Some("ShardedByS3Key") => Shard::Part { index: host.index, of: host.of },
+            _ => Shard::All,
+        };
+        let folder = match self.is_piped(channel) {
+            true => host.layout.piped(&channel.channel_name),
+            false => host.layout.channel(&channel.channel_name),
+        };
+        stage_input(plane, &what, &source.s3_uri, shard, &folder).await
+    }
+
+    fn checkpoint_folder(&self, hosts: &Hosts, place: &str) -> Outcome<PathBuf> {
+        hosts.first().place(place).ok_or_else(|| Failure::internal(format!("{place} lies outside /opt/ml")))
+    }
 }
 
 /// The end of the program: its times and the last value of every metric.
@@ -184,8 +277,10 @@ fn note_end(document: &mut Value, metrics: &MetricReader, now: i64) {
         .collect();
 }
 
+/// Is there nothing in a folder? A link in its place leads elsewhere and counts as nothing.
 fn is_empty(folder: &Path) -> bool {
-    !fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+    let is_folder = folder.symlink_metadata().is_ok_and(|data| data.is_dir());
+    !is_folder || !fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// Packs a folder and stores it as `<S3OutputPath>/<job>/output/<name>`.

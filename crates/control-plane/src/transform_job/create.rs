@@ -114,9 +114,7 @@ pub struct TransformOutput {
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct TransformResources {
     instance_count: u64,
-    /// Kept for Describe: every instance is a process on this machine.
-    #[serde(rename = "InstanceType")]
-    _instance_type: String,
+    instance_type: String,
     volume_kms_key_id: Option<String>,
 }
 
@@ -222,6 +220,11 @@ impl CreateTransformJob {
             ));
         }
         Ok(())
+    }
+
+    /// What a container's host is like.
+    pub(super) fn instance_type(&self) -> Option<&str> {
+        Some(&self.transform_resources.instance_type)
     }
 
     fn check_sizes(&self) -> Outcome<()> {

@@ -1,11 +1,11 @@
 //! The model servers of one transform job: started, pinged, logged, and ended with the job.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::future::{select_all, try_join_all};
 use sagebrush_metastore::{Direction, Key};
-use sagebrush_runner::{ProcessRun, Program, ping};
+use sagebrush_runner::{Program, ping};
 use sagebrush_types::limits::SERVER_START_TIMEOUT;
 use sagebrush_types::{Failure, Outcome};
 use tokio::sync::watch;
@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::LOG_GROUP;
 use crate::workflow::{Ended, Follow, MetricReader, Signal, follow};
-use crate::{ControlPlane, failure, reconcile};
+use crate::{ControlPlane, failure, model_server};
 
 /// Time between two pings of a server that is starting.
 const PING_EVERY: Duration = Duration::from_millis(10);
@@ -71,7 +71,7 @@ impl Fleet<'_> {
         let stream = self.stream(instance);
         let mut why = String::new();
         for _ in 0..STARTS {
-            let mut life = self.spawn(instance, &stream, signal.clone()).map_err(Trouble::Server)?;
+            let mut life = self.spawn(instance, &stream, signal.clone()).await.map_err(Trouble::Server)?;
             let deadline = Instant::now() + SERVER_START_TIMEOUT;
             loop {
                 tokio::select! {
@@ -95,13 +95,9 @@ impl Fleet<'_> {
         Err(Trouble::Model(why))
     }
 
-    fn spawn(&self, instance: u64, stream: &str, mut signal: watch::Receiver<Signal>) -> Outcome<Life> {
-        let address = free_address()?;
-        let mut program = self.program.clone();
-        program.environment.insert("SAGEMAKER_BIND_TO_PORT".into(), address.port().to_string());
-        program.environment.insert("SAGEBRUSH_BIND_TO_ADDRESS".into(), address.ip().to_string());
-        let run = ProcessRun::start(&program).map_err(Failure::internal)?;
-        reconcile::remember(&self.plane.work_folder(self.key), instance, &run).map_err(Failure::internal)?;
+    async fn spawn(&self, instance: u64, stream: &str, mut signal: watch::Receiver<Signal>) -> Outcome<Life> {
+        let work = self.plane.work_folder(self.key);
+        let (run, address) = model_server::start(self.program.clone(), &work, instance).await?;
         let (plane, key, own) = (self.plane.clone(), self.key.clone(), stream.to_owned());
         let task = tokio::spawn(async move {
             let what = Follow {
@@ -167,11 +163,4 @@ async fn describe(
         Some(event) => format!("{how}: {}", event.message),
         None => format!("{how}."),
     })
-}
-
-/// A port of this machine that is free now.
-fn free_address() -> Outcome<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map_err(Failure::internal)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use sagebrush_env::durable::{self, Readers};
 use sagebrush_metastore::{LogLine, Record};
-use sagebrush_runner::{ExecutionParameters, Exit, Layout, ModelClient, Program, unpack};
+use sagebrush_runner::{ExecutionParameters, Exit, ModelClient, Network, Program};
 use sagebrush_types::limits::{
     TRANSFORM_CONCURRENT, TRANSFORM_FAILED_OBJECTS, TRANSFORM_OBJECTS_AT_ONCE, TRANSFORM_PAYLOAD_DEFAULT_MB,
     TRANSFORM_PAYLOAD_MB,
@@ -23,12 +23,12 @@ use super::object::{Done, Places, Trouble, Work};
 use super::records::Plan;
 use super::servers::{Fleet, Servers};
 use super::{CONTAINER, LOG_GROUP};
-use crate::built_in::Task;
 use crate::document::{pick, seconds};
+use crate::image::{Image, Launch, Task};
 use crate::model::Container;
 use crate::workflow::job::{End, Ending, Job, Moment, Ran, set_status};
-use crate::workflow::{Ended, MetricReader, Signal, told_to_end};
-use crate::{ControlPlane, failure, request};
+use crate::workflow::{Ended, Host, HostNetwork, Hosts, MetricReader, Signal, told_to_end};
+use crate::{ControlPlane, failure, model_server, request};
 
 /// The file in the working folder that says which outputs are to be stored where.
 const OUTPUTS: &str = "outputs.json";
@@ -43,41 +43,30 @@ impl Job for CreateTransformJob {
         request::decode("CreateTransformJob", &pick(&record.document, REQUEST_MEMBERS))
     }
 
-    /// Fetches and unpacks the model.
-    async fn stage(&self, plane: &ControlPlane, record: &Record, layout: &Layout) -> Outcome<Option<Ending>> {
-        let container = container(record)?;
-        let uri = container.model_data_url.unwrap_or_default();
-        let (bucket, key) = s3_uri("ModelDataUrl", &uri)?;
-        let folder = plane.work_folder(&record.key);
-        fs::create_dir_all(layout.model()).map_err(Failure::internal)?;
-        fs::create_dir_all(objects_folder(&folder)).map_err(Failure::internal)?;
-        let archive = folder.join("model.tar.gz");
-        let failed = |why: String| {
-            Ok(Some(Ending::failed(&format!("ClientError: The model data {uri} cannot be used: {why}"))))
-        };
-        if let Err(error) = plane.objects().fetch_object_to(bucket, key, &archive).await {
-            return failed(error.to_string());
-        }
-        let (from, to) = (archive.clone(), layout.model());
-        let unpacked =
-            tokio::task::spawn_blocking(move || unpack(&from, &to)).await.map_err(Failure::internal)?;
-        if let Err(error) = unpacked {
-            return failed(error.to_string());
-        }
-        // The archive is in the object store; a second copy here serves nobody.
-        fs::remove_file(archive).map_err(Failure::internal)?;
-        Ok(None)
+    fn image(&self, plane: &ControlPlane, record: &Record) -> Outcome<Image> {
+        let image = container(record)?.image.unwrap_or_default();
+        plane.image("PrimaryContainer.Image", &image, Task::Serve)
     }
 
-    fn program(
+    /// Fetches and unpacks the model.
+    async fn stage(&self, plane: &ControlPlane, record: &Record, hosts: &Hosts) -> Outcome<Option<Ending>> {
+        let folder = plane.work_folder(&record.key);
+        fs::create_dir_all(objects_folder(&folder)).map_err(Failure::internal)?;
+        let container = container(record)?;
+        let fetched =
+            model_server::fetch(plane, container.model_data_url.as_deref(), &folder, hosts.first()).await?;
+        Ok(fetched.err().map(|why| Ending::failed(&format!("ClientError: {why}"))))
+    }
+
+    async fn program(
         &self,
         plane: &ControlPlane,
         record: &Record,
-        layout: &Layout,
-    ) -> Outcome<(Program, MetricReader)> {
+        image: &Image,
+        host: Host<'_>,
+        network: Network,
+    ) -> Outcome<Program> {
         let container = container(record)?;
-        let image = container.image.unwrap_or_default();
-        let built_in = plane.built_in("PrimaryContainer.Image", &image, Task::Serve)?;
         let mut environment = container.environment;
         environment.extend(self.environment.clone());
         environment.insert("SAGEMAKER_BATCH".into(), "true".into());
@@ -91,14 +80,16 @@ impl Job for CreateTransformJob {
                 environment.insert(name.into(), value);
             }
         }
-        Ok((plane.program(built_in, Task::Serve, environment, layout), MetricReader::default()))
+        let (work, name) = (plane.work_folder(&record.key), host.name());
+        let launch = Launch::serving(environment, host.layout, &work, &name, self.instance_type(), network);
+        plane.program(image, launch).await
     }
 
     async fn run(
         &self,
         plane: &ControlPlane,
         record: &Record,
-        layout: &Layout,
+        hosts: &Hosts,
         _metrics: &mut MetricReader,
         signal: &mut watch::Receiver<Signal>,
     ) -> Outcome<Ran> {
@@ -109,7 +100,11 @@ impl Job for CreateTransformJob {
         } else {
             input::under_prefix(plane.objects(), source).await?
         };
-        let (program, _) = self.program(plane, record, layout)?;
+        let image = self.image(plane, record)?;
+        let work = plane.work_folder(&record.key);
+        let network = HostNetwork::make(plane, &work, &image, 1, false).await?;
+        let first = hosts.each().next().ok_or_else(|| Failure::internal("a job without a host"))?;
+        let program = self.program(plane, record, &image, first, network.network()).await?;
         let fleet = Fleet { plane, key: &record.key, program, instances: self.instances() };
         let started = tokio::select! {
             started = fleet.start() => started?,
@@ -136,7 +131,7 @@ impl Job for CreateTransformJob {
     }
 
     /// Stores the outputs, all of which are on disk.
-    async fn store(&self, plane: &ControlPlane, record: &Record, _layout: &Layout) -> Outcome<Ending> {
+    async fn store(&self, plane: &ControlPlane, record: &Record, _hosts: &Hosts) -> Outcome<Ending> {
         let outputs = fs::read(plane.work_folder(&record.key).join(OUTPUTS)).map_err(Failure::internal)?;
         let outputs: Vec<Output> = serde_json::from_slice(&outputs).map_err(Failure::internal)?;
         for output in &outputs {
@@ -151,13 +146,13 @@ impl Job for CreateTransformJob {
         &self,
         _plane: &ControlPlane,
         _record: &Record,
-        _layout: &Layout,
+        _hosts: &Hosts,
         end: End,
     ) -> Outcome<Ending> {
         Ok(Ending::plain(end))
     }
 
-    fn failed(_layout: &Layout, exit: Exit) -> Ending {
+    fn failed(_hosts: &Hosts, exit: Exit) -> Ending {
         Ending::failed(&format!("AlgorithmError: the model server ended with {exit}."))
     }
 

@@ -46,7 +46,7 @@ impl ControlPlane {
         let mut kept = pick(document, REQUEST_MEMBERS);
         let checked = self.check_definitions(&request, document)?;
         show_definitions(&mut kept, &checked);
-        self.check_training_jobs(&checked, &kept)?;
+        self.check_training_jobs(&checked, &kept).await?;
         let config = &request.hyper_parameter_tuning_job_config;
         let seed = config.random_seed.unwrap_or_else(random_seed);
         let mut searches = Vec::new();
@@ -128,12 +128,12 @@ impl ControlPlane {
     }
 
     /// Refuses now what every training job would be refused for.
-    fn check_training_jobs(&self, checked: &[Checked], kept: &Value) -> Outcome<()> {
+    async fn check_training_jobs(&self, checked: &[Checked], kept: &Value) -> Outcome<()> {
         for (index, one) in checked.iter().enumerate() {
             let setting = one.space.setting(&vec![0.0; one.space.dimensions()]);
             let shown = shown_definition(kept, index);
             let job = definition::training_job(shown, "check", &one.space, &setting, &json!([]));
-            self.check_training_job(&job)?;
+            self.check_training_job(&job).await?;
         }
         Ok(())
     }

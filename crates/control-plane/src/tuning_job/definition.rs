@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use super::ranges;
 use super::request::{Config, Definition, Objective};
 use crate::ControlPlane;
-use crate::built_in::Task;
 use crate::document::default_member;
+use crate::image::{Image, Task};
 use crate::training_job::Tuned;
 use crate::workflow::MetricReader;
 
@@ -111,9 +111,11 @@ fn metrics(plane: &ControlPlane, field: &str, definition: &Definition) -> Outcom
     let image = specification.training_image.as_deref().ok_or_else(|| {
         Failure::invalid(format!("{place}: a training job needs the image of its algorithm."))
     })?;
-    let built_in = plane.built_in(&place, image, Task::Train)?;
-    let own =
-        built_in.metric_definitions.iter().map(|metric| (metric.name.to_owned(), metric.regex.to_owned()));
+    let own = match plane.image(&place, image, Task::Train)? {
+        Image::BuiltIn(built_in) => built_in.metric_definitions,
+        Image::Container(_) => Vec::new(),
+    };
+    let own = own.into_iter().map(|metric| (metric.name.to_owned(), metric.regex.to_owned()));
     let given =
         specification.metric_definitions.iter().map(|metric| (metric.name.clone(), metric.regex.clone()));
     Ok(own.chain(given).collect())

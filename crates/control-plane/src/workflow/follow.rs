@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use sagebrush_metastore::{LogLine, MetricPoint, MetricSeries};
-use sagebrush_runner::{Exit, ProcessRun, RunEvent};
+use sagebrush_runner::{Exit, Run, RunEvent};
+use sagebrush_types::Outcome;
 use sagebrush_types::limits::{LOG_LINES_PER_JOB, METRIC_POINTS_PER_JOB, STOP_GRACE};
-use sagebrush_types::{Failure, Outcome};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -48,7 +50,7 @@ pub enum Ended {
 /// Follows a program to its end. A program told to end has [`STOP_GRACE`] before it is killed.
 pub async fn follow(
     plane: &ControlPlane,
-    mut run: ProcessRun,
+    mut run: Run,
     follow: &Follow<'_>,
     reader: &mut MetricReader,
     signal: &mut watch::Receiver<Signal>,
@@ -61,7 +63,7 @@ pub async fn follow(
     let mut flush_at: Option<Instant> = None;
     let exit = loop {
         tokio::select! {
-            event = run.next_event() => match event.map_err(Failure::internal)? {
+            event = run.next_event() => match event.map_err(failure::of_run)? {
                 RunEvent::Line(line) => {
                     sink.take(line, reader);
                     if sink.lines.len() >= BATCH {
@@ -97,6 +99,47 @@ pub async fn follow(
     };
     sink.finish().await?;
     Ok(asked.unwrap_or(Ended::Exited(exit)))
+}
+
+/// Follows the programs of a job's hosts to their end. When one fails, the others are told to end; the
+/// job ended as the first that did not end well.
+pub async fn follow_all<'a>(
+    plane: &ControlPlane,
+    runs: Vec<Run>,
+    what: impl Fn(usize) -> Follow<'a>,
+    reader: &mut MetricReader,
+    signal: &mut watch::Receiver<Signal>,
+) -> Outcome<Ended> {
+    let (tell, told) = watch::channel(Signal::Run);
+    let mut followers = FuturesUnordered::new();
+    for (host, run) in runs.into_iter().enumerate() {
+        let (follow_this, mut reader, mut told) = (what(host), reader.clone(), told.clone());
+        followers.push(async move {
+            let ended = follow(plane, run, &follow_this, &mut reader, &mut told).await;
+            (reader, ended)
+        });
+    }
+    let mut bad = None;
+    let mut relayed = false;
+    loop {
+        tokio::select! {
+            ended = followers.next() => match ended {
+                None => return Ok(bad.unwrap_or(Ended::Exited(Exit::Code(0)))),
+                Some((of_host, ended)) => {
+                    reader.absorb(of_host);
+                    let ended = ended?;
+                    if ended != Ended::Exited(Exit::Code(0)) && bad.is_none() {
+                        bad = Some(ended);
+                        tell.send_replace(Signal::Stop);
+                    }
+                }
+            },
+            asked = told_to_end(signal), if !relayed => {
+                relayed = true;
+                tell.send_replace(asked);
+            }
+        }
+    }
 }
 
 async fn sleep_until(instant: Option<Instant>) {

@@ -1,18 +1,23 @@
 //! The workflow of every kind of job: stage, run, store. Each step is durable before its work
 //! begins; a kind says only what differs.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::time::Duration;
 
+use futures::future::join_all;
 use sagebrush_metastore::{Key, MetastoreError, Record, WorkflowChange, Write};
-use sagebrush_runner::{Exit, Layout, ProcessRun, Program, Shard, StageError, stage_prefix};
+use sagebrush_runner::{Exit, Network, PipeFeed, Program, Run, Shard, StageError, stage_prefix};
 use sagebrush_types::limits::FAILURE_REASON_CHARS;
 use sagebrush_types::{Failure, FailureKind, JobStatus, Outcome, s3_uri};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
+use super::hosts::{Host, Hosts};
 use super::mirror::Mirror;
-use super::{Ended, Follow, MetricReader, Signal, follow, told_to_end};
+use super::network::HostNetwork;
+use super::{Ended, Follow, MetricReader, Signal, follow_all, told_to_end};
+use crate::image::Image;
 use crate::{ControlPlane, failure, not_found, reconcile, tracking};
 
 /// Input is being laid out; the step can be done again from its beginning.
@@ -22,8 +27,6 @@ pub const RUN: &str = "run";
 /// The program is done and its results are being stored; the step can be done again.
 pub const STORE: &str = "store";
 
-/// The one host of a job.
-pub const HOST: &str = "algo-1";
 /// The time limit of a job whose record has none.
 const NO_LIMIT: u64 = 10 * 365 * 86_400;
 
@@ -113,17 +116,35 @@ pub trait Job: Sized + Send + Sync + 'static {
     /// The typed request inside a record.
     fn parameters(record: &Record) -> Outcome<Self>;
 
-    /// Lays out `/opt/ml`; an ending when the user's data cannot be.
+    /// How many hosts work on it.
+    fn host_count(&self) -> usize {
+        1
+    }
+
+    /// Whether its programs reach nothing but each other.
+    fn is_isolated(&self) -> bool {
+        false
+    }
+
+    /// The image of its programs.
+    fn image(&self, plane: &ControlPlane, record: &Record) -> Outcome<Image>;
+
+    /// Lays out `/opt/ml` of every host; an ending when the user's data cannot be.
     fn stage(
         &self,
         plane: &ControlPlane,
         record: &Record,
-        layout: &Layout,
+        hosts: &Hosts,
     ) -> impl Future<Output = Outcome<Option<Ending>>> + Send;
 
-    /// A folder that is copied to S3 while the program runs.
-    fn mirror(&self, _layout: &Layout) -> Outcome<Option<Mirror>> {
-        Ok(None)
+    /// Folders that are copied to S3 while the programs run.
+    fn mirrors(&self, _hosts: &Hosts) -> Outcome<Vec<Mirror>> {
+        Ok(Vec::new())
+    }
+
+    /// Channels that come through pipes.
+    fn pipes(&self, _hosts: &Hosts) -> Outcome<Vec<PipeFeed>> {
+        Ok(Vec::new())
     }
 
     /// Whether the job is done again from its beginning when its server went away while it ran.
@@ -131,24 +152,31 @@ pub trait Job: Sized + Send + Sync + 'static {
         false
     }
 
-    /// What to run, and the metrics to read off its lines.
+    /// What to run on a host, in a network.
     fn program(
         &self,
         plane: &ControlPlane,
         record: &Record,
-        layout: &Layout,
-    ) -> Outcome<(Program, MetricReader)>;
+        image: &Image,
+        host: Host<'_>,
+        network: Network,
+    ) -> impl Future<Output = Outcome<Program>> + Send;
 
-    /// The run itself: the program, followed to its end.
+    /// The metrics to read off its lines.
+    fn metrics(&self, _record: &Record) -> Outcome<MetricReader> {
+        Ok(MetricReader::default())
+    }
+
+    /// The run itself: the programs, followed to their end.
     fn run(
         &self,
         plane: &ControlPlane,
         record: &Record,
-        layout: &Layout,
+        hosts: &Hosts,
         metrics: &mut MetricReader,
         signal: &mut watch::Receiver<Signal>,
     ) -> impl Future<Output = Outcome<Ran>> + Send {
-        async { run_program(plane, record, self, layout, metrics, signal).await.map(Ran::Ended) }
+        async { run_programs(plane, record, self, hosts, metrics, signal).await.map(Ran::Ended) }
     }
 
     /// Stores the results of a program that ended well.
@@ -156,7 +184,7 @@ pub trait Job: Sized + Send + Sync + 'static {
         &self,
         plane: &ControlPlane,
         record: &Record,
-        layout: &Layout,
+        hosts: &Hosts,
     ) -> impl Future<Output = Outcome<Ending>> + Send;
 
     /// The ending of a job that was stopped or ran out of time, with what is kept of its results.
@@ -164,12 +192,12 @@ pub trait Job: Sized + Send + Sync + 'static {
         &self,
         plane: &ControlPlane,
         record: &Record,
-        layout: &Layout,
+        hosts: &Hosts,
         end: End,
     ) -> impl Future<Output = Outcome<Ending>> + Send;
 
     /// The ending of a program that failed.
-    fn failed(layout: &Layout, exit: Exit) -> Ending;
+    fn failed(hosts: &Hosts, exit: Exit) -> Ending;
 
     /// Notes a moment in the record.
     fn note(record: &mut Record, moment: Moment, metrics: &MetricReader, now: i64) -> Outcome<()>;
@@ -298,9 +326,9 @@ async fn drive<J: Job>(
     let record = plane.store().get(key).await.map_err(failure::of_metastore)?;
     let record = record.ok_or_else(|| Failure::internal(format!("{key}: no record")))?;
     let job = J::parameters(&record)?;
-    let layout = Layout::new(plane.work_folder(key).join("opt-ml"));
+    let hosts = Hosts::new(&plane.work_folder(key), job.host_count());
     if step == STORE {
-        return job.store(plane, &record, &layout).await.map(Some);
+        return job.store(plane, &record, &hosts).await.map(Some);
     }
     let stopped = |told| (told == Signal::Stop).then(|| Ending::plain(End::Stopped));
     if status(&record)? == JobStatus::Stopping {
@@ -315,7 +343,7 @@ async fn drive<J: Job>(
     note::<J>(plane, key, Moment::Staging, &metrics, WorkflowChange::Keep).await?;
     reconcile::clear_folder(&plane.work_folder(key))?;
     let staged = tokio::select! {
-        staged = job.stage(plane, &record, &layout) => staged?,
+        staged = job.stage(plane, &record, &hosts) => staged?,
         told = told_to_end(signal) => return Ok(stopped(told)),
     };
     if let Some(ending) = staged {
@@ -327,7 +355,7 @@ async fn drive<J: Job>(
         record.document[tracking::INPUTS] = inputs;
     })
     .await?;
-    let ran = job.run(plane, &record, &layout, &mut metrics, signal).await?;
+    let ran = job.run(plane, &record, &hosts, &mut metrics, signal).await?;
     let again = J::REPEATABLE || J::is_done_again(&record);
     if again && matches!(ran, Ran::Ended(Ended::ShutDown)) {
         return Ok(None);
@@ -340,44 +368,78 @@ async fn drive<J: Job>(
     Ok(Some(match ended {
         Ended::Exited(Exit::Code(0)) => {
             note::<J>(plane, key, Moment::Storing, &metrics, WorkflowChange::Step(STORE.into())).await?;
-            job.store(plane, &record, &layout).await?
+            job.store(plane, &record, &hosts).await?
         }
-        Ended::Exited(exit) => J::failed(&layout, exit),
+        Ended::Exited(exit) => J::failed(&hosts, exit),
         Ended::ShutDown => Ending::failed(reconcile::INTERRUPTED),
-        Ended::Stopped => job.stopped(plane, &record, &layout, End::Stopped).await?,
-        Ended::TimedOut => job.stopped(plane, &record, &layout, End::TimedOut).await?,
+        Ended::Stopped => job.stopped(plane, &record, &hosts, End::Stopped).await?,
+        Ended::TimedOut => job.stopped(plane, &record, &hosts, End::TimedOut).await?,
     }))
 }
 
-async fn run_program<J: Job>(
+async fn run_programs<J: Job>(
     plane: &ControlPlane,
     record: &Record,
     job: &J,
-    layout: &Layout,
+    hosts: &Hosts,
     metrics: &mut MetricReader,
     signal: &mut watch::Receiver<Signal>,
 ) -> Outcome<Ended> {
     let key = &record.key;
-    let mut mirror = job.mirror(layout)?;
-    let (program, reader) = job.program(plane, record, layout)?;
-    *metrics = reader;
-    let run = ProcessRun::start(&program).map_err(Failure::internal)?;
-    reconcile::remember(&plane.work_folder(key), 1, &run).map_err(Failure::internal)?;
+    let work = plane.work_folder(key);
+    *metrics = job.metrics(record)?;
+    let image = job.image(plane, record)?;
+    let network = HostNetwork::make(plane, &work, &image, job.host_count(), job.is_isolated()).await?;
+    let ended = follow_programs(plane, record, job, hosts, &image, &network, metrics, signal).await;
+    network.remove().await;
+    ended
+}
+
+/// Starts the program of every host and follows them to their end.
+#[allow(clippy::too_many_arguments, reason = "a step of run_programs, whose values it shares")]
+async fn follow_programs<J: Job>(
+    plane: &ControlPlane,
+    record: &Record,
+    job: &J,
+    hosts: &Hosts,
+    image: &Image,
+    network: &HostNetwork,
+    metrics: &mut MetricReader,
+    signal: &mut watch::Receiver<Signal>,
+) -> Outcome<Ended> {
+    let key = &record.key;
+    let work = plane.work_folder(key);
+    let mut mirrors = job.mirrors(hosts)?;
+    let _pipes = job.pipes(hosts)?;
+    let mut runs = Vec::new();
+    for host in hosts.each() {
+        let program = job.program(plane, record, image, host, network.network()).await?;
+        let run = Run::start(&program).await.map_err(failure::of_run)?;
+        reconcile::remember(&work, host.index as u64 + 1, &run).map_err(Failure::internal)?;
+        runs.push(run);
+    }
     let limit = record.document["StoppingCondition"]["MaxRuntimeInSeconds"].as_u64().unwrap_or(NO_LIMIT);
-    let stream = format!("{}/{HOST}-{}", key.name, plane.now() / 1000);
-    let what = Follow {
+    let started = plane.now() / 1000;
+    let streams: Vec<String> =
+        hosts.names().iter().map(|host| format!("{}/{host}-{started}", key.name)).collect();
+    let what = |host: usize| Follow {
         region: &key.region,
         group: J::LOG_GROUP,
-        stream: &stream,
+        stream: &streams[host],
         metrics: (J::LOG_GROUP, J::DIMENSION, &key.name),
         limit: Duration::from_secs(limit.min(NO_LIMIT)),
     };
-    let Some(mirror) = &mut mirror else { return follow(plane, run, &what, metrics, signal).await };
-    let ended = tokio::select! {
-        ended = follow(plane, run, &what, metrics, signal) => ended?,
-        never = mirror.watch(plane) => match never {},
+    let watch = async {
+        join_all(mirrors.iter_mut().map(|mirror| mirror.watch(plane))).await;
+        std::future::pending::<Infallible>().await
     };
-    mirror.pass(plane).await?;
+    let ended = tokio::select! {
+        ended = follow_all(plane, runs, what, metrics, signal) => ended?,
+        never = watch => match never {},
+    };
+    for mirror in &mut mirrors {
+        mirror.pass(plane).await?;
+    }
     Ok(ended)
 }
 
@@ -386,11 +448,11 @@ pub async fn stage_input(
     plane: &ControlPlane,
     what: &str,
     uri: &str,
+    shard: Shard,
     folder: &Path,
 ) -> Outcome<Option<Ending>> {
     let (bucket, prefix) = s3_uri("S3Uri", uri)?;
-    // One host gets every object, replicated or sharded.
-    match stage_prefix(plane.objects(), bucket, prefix, Shard::All, folder).await {
+    match stage_prefix(plane.objects(), bucket, prefix, shard, folder).await {
         Ok(_) => Ok(None),
         Err(StageError::Io(error)) => Err(Failure::internal(error)),
         Err(error) => Ok(Some(Ending::failed(&format!(

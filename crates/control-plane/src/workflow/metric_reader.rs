@@ -15,7 +15,7 @@ pub struct FinalMetric {
 }
 
 /// Reads the metrics of one job.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct MetricReader {
     definitions: Vec<(String, Regex)>,
     last: BTreeMap<String, FinalMetric>,
@@ -41,6 +41,16 @@ impl MetricReader {
             })
             .collect::<Outcome<_>>()?;
         Ok(Self { definitions, last: BTreeMap::new() })
+    }
+
+    /// Takes over what another reader of the same metrics found later, or alone.
+    pub fn absorb(&mut self, other: Self) {
+        for (name, last) in other.last {
+            let known = self.last.entry(name).or_insert(last);
+            if known.at < last.at {
+                *known = last;
+            }
+        }
     }
 
     /// The metrics in a line: name and value.

@@ -73,8 +73,10 @@ impl Mirror {
         let files = plain_files(&self.folder).map_err(Failure::internal)?;
         if files.len() > CHECKPOINT_FILES {
             return Err(Failure::invalid(format!(
-                "There are {} files in /opt/ml/checkpoints; at most {CHECKPOINT_FILES} are kept.",
-                files.len()
+                "There are {} files in the folder that is copied to s3://{}/{}; at most {CHECKPOINT_FILES} are kept.",
+                files.len(),
+                self.bucket,
+                self.prefix
             )));
         }
         for (path, name) in files {
@@ -98,7 +100,7 @@ impl Mirror {
             plane.objects().store_file(&self.bucket, &key, &path, "binary/octet-stream").await.map_err(
                 |error| {
                     Failure::invalid(format!(
-                        "the checkpoint location s3://{}/{} cannot be written: {error}",
+                        "s3://{}/{} cannot be written: {error}",
                         self.bucket, self.prefix
                     ))
                 },
@@ -116,7 +118,7 @@ impl Mirror {
                 tracing::warn!(
                     cause = failure.cause.as_deref(),
                     message = failure.message,
-                    "checkpoints wait"
+                    "files of a job wait to be copied"
                 );
             }
         }

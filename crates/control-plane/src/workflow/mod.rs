@@ -6,9 +6,11 @@
 
 mod accept;
 mod follow;
+mod hosts;
 pub mod job;
 mod metric_reader;
 pub mod mirror;
+mod network;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -24,8 +26,10 @@ use tokio_util::task::TaskTracker;
 use crate::{ControlPlane, failure};
 
 pub use accept::accept;
-pub use follow::{Ended, Follow, follow};
+pub use follow::{Ended, Follow, follow, follow_all};
+pub use hosts::{Host, Hosts};
 pub use metric_reader::MetricReader;
+pub use network::HostNetwork;
 
 /// Why a running workflow should end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

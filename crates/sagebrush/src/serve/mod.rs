@@ -7,7 +7,7 @@ mod secure;
 pub use secure::{CA_FILE, PASSWORD_FILE, USER as PROXY_USER};
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +16,11 @@ use sagebrush_access::Access;
 use sagebrush_api_server::ApiServer;
 use sagebrush_api_server::s3;
 use sagebrush_control_plane::{ControlPlane, INDEX_RULES, Settings};
-use sagebrush_env::Clock;
+use sagebrush_env::{Clock, random_hex};
 use sagebrush_inference::{Events, Inference};
 use sagebrush_metastore::Metastore;
 use sagebrush_object_store::ObjectStore;
+use sagebrush_runner::{Engine, keep_guard};
 use sagebrush_types::ByteBudget;
 use sagebrush_types::limits::{CAPTURE_BYTES, CAPTURE_EVENTS, CLOCK_SKEW, INVOCATION_EVENTS};
 use tokio::net::TcpListener;
@@ -68,6 +69,10 @@ pub struct ServeArgs {
     /// BUCKET.example.test and BUCKET.s3.example.test. Those of localhost always work.
     #[arg(long, value_name = "NAME", value_parser = domain, env = "SAGEBRUSH_DOMAIN")]
     domain: Option<String>,
+    /// Where the container engine is that runs images which are not built in: unix:///PATH or http://HOST:PORT,
+    /// or none. It is looked for where Docker and Podman usually listen when this is not given.
+    #[arg(long, value_name = "ADDRESS", env = "SAGEBRUSH_CONTAINER_ENGINE")]
+    container_engine: Option<String>,
     /// Minutes by which a client's clock may differ before its signatures are refused.
     #[arg(long, value_name = "MINUTES", default_value_t = CLOCK_SKEW.as_secs() / 60,
           value_parser = clap::value_parser!(u64).range(1..=1440), env = "SAGEBRUSH_CLOCK_SKEW")]
@@ -121,6 +126,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         work: data.work(),
         executable: std::env::current_exe().context("this program's own file is unknown")?,
         built_ins: built_ins(),
+        engine: container_engine(args.container_engine.as_deref(), data.root()),
     };
     let plane = ControlPlane::new(store.clone(), objects.clone(), clock.clone(), settings);
     if let Err(failure) = plane.reconcile().await {
@@ -148,6 +154,30 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     plane.shut_down().await;
     store.close().await;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// The container engine; its containers are told apart by data folder and process.
+fn container_engine(address: Option<&str>, data: &Path) -> Option<Engine> {
+    let usual = || Engine::default_address(std::env::var("DOCKER_HOST").ok().as_deref());
+    let address = address.map_or_else(usual, str::to_owned);
+    (address != "none").then(|| Engine::new(&address, &data.to_string_lossy(), &random_hex(16)))
+}
+
+/// Options of `sagebrush container-guard`.
+#[derive(clap::Args)]
+pub struct GuardArgs {
+    /// Where the engine is.
+    engine: String,
+    /// The server whose containers these are.
+    server: String,
+    /// The process of the server.
+    process: String,
+}
+
+/// Removes the containers of a server's process when its end is seen at standard input.
+pub async fn guard(args: GuardArgs) -> anyhow::Result<()> {
+    keep_guard(Engine::new(&args.engine, &args.server, &args.process)).await?;
     Ok(())
 }
 

@@ -1,13 +1,7 @@
 //! The built-in algorithms: which image names mean them and how they are started. They obey the
-//! same contract as any container, so the rest of the control plane does not know them.
+//! same contract as any container.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-
-use sagebrush_runner::{Layout, Program};
-use sagebrush_types::{Failure, Outcome};
-
-use crate::{ControlPlane, reconcile};
 
 /// A metric that is read off log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +27,7 @@ pub struct BuiltIn {
     pub metric_definitions: Vec<MetricDefinition>,
 }
 
-/// What a built-in is asked to do.
+/// What an image is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     /// A training job.
@@ -56,47 +50,8 @@ impl BuiltIn {
     }
 }
 
-impl ControlPlane {
-    /// A built-in at work on a task, under the folder that stands for `/opt/ml`.
-    pub(crate) fn program(
-        &self,
-        built_in: &BuiltIn,
-        task: Task,
-        environment: BTreeMap<String, String>,
-        layout: &Layout,
-    ) -> Program {
-        Program {
-            executable: self.shared.settings.executable.clone(),
-            arguments: built_in.arguments(task).unwrap_or_default(),
-            environment: reconcile::marked(environment, layout.root()),
-            folder: layout.root().to_path_buf(),
-        }
-    }
-
-    /// The built-in that an image URI means, if it can do the task.
-    pub(crate) fn built_in(&self, field: &str, image: &str, task: Task) -> Outcome<&BuiltIn> {
-        let able = |built_in: &&BuiltIn| built_in.arguments(task).is_some();
-        let all = &self.shared.settings.built_ins;
-        if let Some(found) = all.iter().find(|built_in| built_in.repository == repository(image)).filter(able)
-        {
-            return Ok(found);
-        }
-        let verb = match task {
-            Task::Train => "trains",
-            Task::Serve => "serves",
-            Task::Process => "processes",
-        };
-        let names: Vec<&str> = all.iter().filter(able).map(|built_in| built_in.repository).collect();
-        Err(Failure::invalid(format!(
-            "{field}: no built-in algorithm of this server {verb} with the image '{image}'. Built in: {}. \
-             Other images need a container engine, which this version does not use.",
-            names.join(", ")
-        )))
-    }
-}
-
 /// The repository's last name: registry, path, tag and digest do not matter for built-ins.
-fn repository(image: &str) -> &str {
+pub(super) fn repository(image: &str) -> &str {
     let name = image.split('@').next().unwrap_or(image);
     let name = name.rsplit('/').next().unwrap_or(name);
     name.split(':').next().unwrap_or(name)

@@ -1,16 +1,18 @@
 //! CreateTrainingJob: what is acted on, what is refused, and the record it makes.
 
+mod check;
+
 use std::collections::BTreeMap;
 
-use sagebrush_types::limits::JOBS_OPEN;
-use sagebrush_types::{Failure, Outcome, Resource, Scope, s3_uri};
+use sagebrush_types::limits::{CONTAINER_DISK_BYTES, JOBS_OPEN};
+use sagebrush_types::{Failure, Outcome, Resource, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::state;
-use crate::built_in::{BuiltIn, Task};
 use crate::document::{default_member, pick};
-use crate::request::{ExperimentConfig, RequestTag, check_environment, refuse_if};
+use crate::image::{Image, Task};
+use crate::request::{ExperimentConfig, RequestTag, refuse_if};
 use crate::workflow::accept;
 use crate::{ControlPlane, request, tracking};
 
@@ -30,6 +32,10 @@ pub const REQUEST_MEMBERS: &[&str] = &[
     "DebugHookConfig",
     "ExperimentConfig",
 ];
+
+/// The members of its algorithm that a record keeps as they were asked for; AWS adds metrics.
+pub const ALGORITHM_MEMBERS: &[&str] =
+    &["TrainingImage", "TrainingInputMode", "ContainerEntrypoint", "ContainerArguments"];
 
 /// What a training job of a tuning job has that a user's has not.
 #[derive(Debug)]
@@ -63,10 +69,10 @@ pub struct CreateTrainingJob {
     tags: Vec<RequestTag>,
     #[serde(rename = "RoleArn")]
     _role_arn: String,
-    /// Built-in algorithms reach no network, so isolation holds with either value.
-    #[serde(default, rename = "EnableNetworkIsolation")]
-    _enable_network_isolation: bool,
-    /// There is one host, so there is no traffic between containers.
+    /// Whether containers reach nothing but each other; built-in algorithms never do.
+    #[serde(default)]
+    pub enable_network_isolation: bool,
+    /// Hosts share this machine: their traffic never leaves it.
     #[serde(default, rename = "EnableInterContainerTrafficEncryption")]
     _enable_inter_container_traffic_encryption: bool,
     /// Nothing interrupts a job here, which spot training allows.
@@ -85,6 +91,8 @@ struct AlgorithmSpecification {
     training_input_mode: String,
     #[serde(default)]
     metric_definitions: Vec<Value>,
+    container_entrypoint: Option<Vec<String>>,
+    container_arguments: Option<Vec<String>>,
     /// Series are always kept.
     #[serde(default, rename = "EnableSageMakerMetricsTimeSeries")]
     _enable_time_series: bool,
@@ -145,12 +153,11 @@ struct CheckpointConfig {
 struct ResourceConfig {
     #[serde(default = "one")]
     instance_count: u64,
-    /// Kept for Describe: every instance is this machine.
-    #[serde(default, rename = "InstanceType")]
-    _instance_type: Option<String>,
-    /// Kept for Describe: the disk is this machine's.
-    #[serde(default, rename = "VolumeSizeInGB")]
-    _volume_size: Option<u64>,
+    /// What a container's host is like; a built-in algorithm has this machine.
+    instance_type: Option<String>,
+    /// What a container's files may take.
+    #[serde(rename = "VolumeSizeInGB")]
+    volume_size: Option<u64>,
     volume_kms_key_id: Option<String>,
     /// Nothing is kept warm: programs start in milliseconds.
     #[serde(default, rename = "KeepAlivePeriodInSeconds")]
@@ -215,9 +222,49 @@ const CHECKPOINTS: &str = "/opt/ml/checkpoints";
 const DEFAULT_MAX_RUNTIME: u64 = 86_400;
 
 impl CreateTrainingJob {
-    /// Where the job's checkpoints are kept in S3, if it keeps any.
-    pub(super) fn checkpoints(&self) -> Option<&str> {
-        self.checkpoint_config.as_ref().map(|config| config.s3_uri.as_str())
+    /// Where the job's checkpoints are kept in S3 and in its program's files, if it keeps any.
+    pub(super) fn checkpoints(&self) -> Option<(&str, &str)> {
+        let config = self.checkpoint_config.as_ref()?;
+        let place = config.local_path.as_deref().unwrap_or(CHECKPOINTS);
+        Some((config.s3_uri.as_str(), place.trim_end_matches('/')))
+    }
+
+    /// How many hosts work on it.
+    pub(super) fn instances(&self) -> usize {
+        self.resource_config.as_ref().map_or(1, |resources| resources.instance_count as usize)
+    }
+
+    /// What its hosts are like.
+    pub(super) fn instance_type(&self) -> Option<&str> {
+        self.resource_config.as_ref()?.instance_type.as_deref()
+    }
+
+    /// What a container's files may take, bytes.
+    pub(super) fn volume_bytes(&self) -> u64 {
+        let gib = self.resource_config.as_ref().and_then(|resources| resources.volume_size);
+        gib.map_or(CONTAINER_DISK_BYTES, |gib| gib << 30)
+    }
+
+    /// Instead of the image's entry point.
+    pub(super) fn entrypoint(&self) -> Option<Vec<String>> {
+        self.algorithm_specification.as_ref()?.container_entrypoint.clone()
+    }
+
+    /// Instead of `train`.
+    pub(super) fn arguments(&self) -> Option<Vec<String>> {
+        self.algorithm_specification.as_ref()?.container_arguments.clone()
+    }
+
+    /// How a channel's data comes to the program.
+    pub(super) fn input_mode<'a>(&'a self, channel: &'a Channel) -> &'a str {
+        let usual =
+            self.algorithm_specification.as_ref().map(|algorithm| algorithm.training_input_mode.as_str());
+        channel.input_mode.as_deref().or(usual).unwrap_or("File")
+    }
+
+    /// Does it come through pipes?
+    pub(super) fn is_piped(&self, channel: &Channel) -> bool {
+        self.input_mode(channel) == "Pipe"
     }
 }
 
@@ -232,13 +279,13 @@ impl ControlPlane {
     }
 
     /// Refuses a request that [`ControlPlane::create_training_job`] would refuse whatever else is there.
-    pub(crate) fn check_training_job(&self, document: &Value) -> Outcome<()> {
-        self.checked(document).map(|_| ())
+    pub(crate) async fn check_training_job(&self, document: &Value) -> Outcome<()> {
+        self.checked(document).await.map(|_| ())
     }
 
-    fn checked(&self, document: &Value) -> Outcome<(CreateTrainingJob, &BuiltIn)> {
+    async fn checked(&self, document: &Value) -> Outcome<(CreateTrainingJob, Image)> {
         let request: CreateTrainingJob = request::decode("CreateTrainingJob", document)?;
-        check(&request)?;
+        check::request(&request)?;
         let algorithm = request.algorithm_specification.as_ref().ok_or_else(|| {
             Failure::invalid("AlgorithmSpecification: a training job needs the image of its algorithm.")
         })?;
@@ -247,13 +294,13 @@ impl ControlPlane {
                 "AlgorithmSpecification.TrainingImage: a training job needs the image of its algorithm.",
             )
         })?;
-        let built_in = self.built_in("AlgorithmSpecification.TrainingImage", image, Task::Train)?;
-        if !algorithm.metric_definitions.is_empty() {
-            return Err(Failure::invalid(
-                "AlgorithmSpecification.MetricDefinitions: You can't override the metric definitions for built-in algorithms. Leave the member out.",
-            ));
+        let image = self.runnable_image("AlgorithmSpecification.TrainingImage", image, Task::Train).await?;
+        if image.is_built_in() {
+            check::built_in(&request, algorithm)?;
+        } else {
+            check::container(&request, algorithm)?;
         }
-        Ok((request, built_in))
+        Ok((request, image))
     }
 
     /// Accepts a training job of a user or of a tuning job.
@@ -263,7 +310,7 @@ impl ControlPlane {
         document: &Value,
         tuned: Option<Tuned>,
     ) -> Outcome<Value> {
-        let (request, built_in) = self.checked(document)?;
+        let (request, image) = self.checked(document).await?;
         tracking::joined(self, scope, document).await?;
         self.check_open(Resource::TrainingJob, JOBS_OPEN).await?;
         let name = &request.training_job_name;
@@ -271,11 +318,13 @@ impl ControlPlane {
         let now = self.now();
         let mut kept = self.described(document, &request);
         kept["TrainingJobArn"] = json!(arn);
-        kept["AlgorithmSpecification"]["MetricDefinitions"] = built_in
-            .metric_definitions
-            .iter()
-            .map(|metric| json!({"Name": metric.name, "Regex": metric.regex}))
-            .collect();
+        if let Image::BuiltIn(built_in) = &image {
+            kept["AlgorithmSpecification"]["MetricDefinitions"] = built_in
+                .metric_definitions
+                .iter()
+                .map(|metric| json!({"Name": metric.name, "Regex": metric.regex}))
+                .collect();
+        }
         if let Some(tuned) = tuned {
             kept["TuningJobArn"] = json!(tuned.arn);
             kept["AlgorithmSpecification"]["MetricDefinitions"] = tuned.metric_definitions.into();
@@ -315,96 +364,4 @@ fn max_runtime(request: &CreateTrainingJob) -> u64 {
         .as_ref()
         .and_then(|condition| condition.max_runtime_in_seconds)
         .unwrap_or(DEFAULT_MAX_RUNTIME)
-}
-
-/// A member that is there with another value than the one supported.
-fn is_other(value: &Option<String>, supported: &str) -> bool {
-    value.as_deref().is_some_and(|text| text != supported)
-}
-
-fn check(request: &CreateTrainingJob) -> Outcome<()> {
-    let given = |value: &Option<String>| value.as_deref().is_some_and(|text| !text.is_empty());
-    let output = &request.output_data_config;
-    s3_uri("OutputDataConfig.S3OutputPath", &output.s3_output_path)?;
-    refuse_if(
-        given(&output.kms_key_id),
-        "OutputDataConfig.KmsKeyId",
-        "encryption with KMS keys is not supported.",
-    )?;
-    refuse_if(
-        is_other(&output.compression_type, "GZIP"),
-        "OutputDataConfig.CompressionType",
-        "only GZIP is supported.",
-    )?;
-    if let Some(checkpoints) = &request.checkpoint_config {
-        s3_uri("CheckpointConfig.S3Uri", &checkpoints.s3_uri)?;
-        let local = checkpoints.local_path.as_deref().unwrap_or(CHECKPOINTS);
-        refuse_if(
-            local.trim_end_matches('/') != CHECKPOINTS,
-            "CheckpointConfig.LocalPath",
-            "built-in algorithms keep their checkpoints in /opt/ml/checkpoints; leave the member out.",
-        )?;
-    }
-    if let Some(resources) = &request.resource_config {
-        refuse_if(
-            resources.instance_count != 1,
-            "ResourceConfig.InstanceCount",
-            "built-in algorithms train on one instance, which is this machine.",
-        )?;
-        refuse_if(
-            given(&resources.volume_kms_key_id),
-            "ResourceConfig.VolumeKmsKeyId",
-            "encryption with KMS keys is not supported.",
-        )?;
-    }
-    request.profiler_config.as_ref().map_or(Ok(()), ProfilerConfig::check)?;
-    refuse_if(
-        request.debug_hook_config.as_ref().is_some_and(|hook| !hook.collection_configurations.is_empty()),
-        "DebugHookConfig.CollectionConfigurations",
-        "built-in algorithms save no tensors; leave the collections out.",
-    )?;
-    let mode =
-        request.algorithm_specification.as_ref().map(|algorithm| algorithm.training_input_mode.clone());
-    refuse_if(
-        mode.as_deref() == Some("Pipe"),
-        "AlgorithmSpecification.TrainingInputMode",
-        "built-in algorithms read files; use File or FastFile.",
-    )?;
-    check_environment("Environment", &request.environment)?;
-    check_channels(&request.input_data_config)
-}
-
-fn check_channels(channels: &[Channel]) -> Outcome<()> {
-    for (index, channel) in channels.iter().enumerate() {
-        let place = format!("InputDataConfig[{index}]");
-        let source = &channel.data_source.s3_data_source;
-        if channels[..index].iter().any(|earlier| earlier.channel_name == channel.channel_name) {
-            return Err(Failure::invalid(format!(
-                "{place}.ChannelName: '{}' is used by two channels.",
-                channel.channel_name
-            )));
-        }
-        s3_uri(&format!("{place}.DataSource.S3DataSource.S3Uri"), &source.s3_uri)?;
-        refuse_if(
-            source.s3_data_type != "S3Prefix",
-            &format!("{place}.DataSource.S3DataSource.S3DataType"),
-            "only S3Prefix is supported.",
-        )?;
-        refuse_if(
-            is_other(&channel.compression_type, "None"),
-            &format!("{place}.CompressionType"),
-            "only None is supported.",
-        )?;
-        refuse_if(
-            is_other(&channel.record_wrapper_type, "None"),
-            &format!("{place}.RecordWrapperType"),
-            "only None is supported.",
-        )?;
-        refuse_if(
-            channel.input_mode.as_deref() == Some("Pipe"),
-            &format!("{place}.InputMode"),
-            "built-in algorithms read files; use File or FastFile.",
-        )?;
-    }
-    Ok(())
 }

@@ -1,0 +1,108 @@
+//! Images: what the image URI of a request means here, and the program that it becomes.
+//!
+//! A built-in algorithm is known by its repository's name, whatever the registry; every other image is
+//! a container's. Both obey the container contract, so the workflows do not know which one they run.
+
+mod built_in;
+mod instance;
+mod launch;
+
+use sagebrush_runner::{Engine, Pull};
+use sagebrush_types::{Failure, Outcome};
+
+pub use built_in::{BuiltIn, MetricDefinition, Task};
+pub use launch::{GuardPlace, Launch, LaunchMount};
+
+use crate::{ControlPlane, failure};
+
+/// What an image URI means.
+#[derive(Debug, Clone)]
+pub enum Image {
+    /// A built-in algorithm.
+    BuiltIn(BuiltIn),
+    /// An image for the container engine.
+    Container(ContainerImage),
+}
+
+/// An image for the container engine.
+#[derive(Debug, Clone)]
+pub struct ContainerImage {
+    /// What the engine knows it by.
+    name: String,
+    /// Where it is pulled from before it is run.
+    pull: Option<Pull>,
+}
+
+impl Image {
+    /// Is it one of the built-in algorithms?
+    pub const fn is_built_in(&self) -> bool {
+        matches!(self, Self::BuiltIn(_))
+    }
+
+    /// Does the container engine run it?
+    pub const fn is_container(&self) -> bool {
+        matches!(self, Self::Container(_))
+    }
+}
+
+impl ControlPlane {
+    /// What an image URI means for a task; `field` is the request's member.
+    ///
+    /// # Errors
+    /// `Invalid` for a built-in that does not do the task, and for a name that is no image's.
+    pub(crate) fn image(&self, field: &str, image: &str, task: Task) -> Outcome<Image> {
+        let all = &self.shared.settings.built_ins;
+        let name = built_in::repository(image);
+        if let Some(found) = all.iter().find(|built_in| built_in.repository == name) {
+            if found.arguments(task).is_some() {
+                return Ok(Image::BuiltIn(found.clone()));
+            }
+            let able: Vec<&str> = all
+                .iter()
+                .filter(|built_in| built_in.arguments(task).is_some())
+                .map(|built_in| built_in.repository)
+                .collect();
+            return Err(Failure::invalid(format!(
+                "{field}: the built-in '{name}' does not {}. Those that do: {}.",
+                task.verb(),
+                able.join(", ")
+            )));
+        }
+        if self.shared.settings.engine.is_none() {
+            return Err(Failure::invalid(format!(
+                "{field}: '{image}' is not built in and needs a container engine, which this server was told not to use. \
+                 Built in: {}.",
+                all.iter().map(|built_in| built_in.repository).collect::<Vec<_>>().join(", ")
+            )));
+        }
+        Ok(Image::Container(ContainerImage { name: image.to_owned(), pull: None }))
+    }
+
+    /// As [`ControlPlane::image`]; an image that needs a container engine is refused when none answers.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::image`]; `Invalid` without a container engine, with what to do.
+    pub(crate) async fn runnable_image(&self, field: &str, image: &str, task: Task) -> Outcome<Image> {
+        let found = self.image(field, image, task)?;
+        if let Image::Container(_) = found {
+            self.engine()?.check().await.map_err(|error| {
+                Failure::invalid(format!("{field}: '{image}' is not built in, and {error}."))
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// The container engine.
+    pub(crate) fn engine(&self) -> Outcome<&Engine> {
+        self.shared
+            .settings
+            .engine
+            .as_ref()
+            .ok_or_else(|| Failure::invalid("This server was told not to use a container engine."))
+    }
+
+    /// The id of an image in the engine, pulled where that is due.
+    async fn image_id(&self, image: &ContainerImage) -> Outcome<String> {
+        self.engine()?.image(&image.name, image.pull.as_ref()).await.map_err(failure::of_container)
+    }
+}

@@ -1,0 +1,57 @@
+//! What the containers of a job reach, and their removal when the job is done with them.
+
+use std::path::{Path, PathBuf};
+
+use sagebrush_runner::{Engine, Leftovers, Network};
+use sagebrush_types::{Failure, Outcome};
+
+use crate::image::Image;
+use crate::{ControlPlane, failure};
+
+/// The network of a job's hosts.
+#[derive(Debug)]
+pub struct HostNetwork {
+    network: Network,
+    /// Whose containers and networks go at the end, and which.
+    made: Option<(Engine, PathBuf)>,
+}
+
+impl HostNetwork {
+    /// A network for `hosts` hosts of an image: several find each other by their names; isolated ones
+    /// reach nothing else.
+    ///
+    /// # Errors
+    /// `Invalid` without a container engine; `Internal` when it makes no network.
+    pub async fn make(
+        plane: &ControlPlane,
+        work: &Path,
+        image: &Image,
+        hosts: usize,
+        isolated: bool,
+    ) -> Outcome<Self> {
+        if !image.is_container() {
+            return Ok(Self { network: Network::Outside, made: None });
+        }
+        let engine = plane.engine()?.clone();
+        let work = std::path::absolute(work).map_err(Failure::internal)?;
+        let network = match (hosts, isolated) {
+            (1, false) => Network::Outside,
+            (1, true) => Network::None,
+            _ => Network::make_private(&engine, &work, isolated).await.map_err(failure::of_container)?,
+        };
+        Ok(Self { network, made: Some((engine, work)) })
+    }
+
+    /// The network for a container.
+    pub fn network(&self) -> Network {
+        self.network.clone()
+    }
+
+    /// Removes the network, and every container of the job that is still there.
+    pub async fn remove(self) {
+        let Some((engine, work)) = self.made else { return };
+        if let Err(error) = engine.remove_leftovers(Leftovers::Work(&work)).await {
+            tracing::warn!(work = %work.display(), %error, "containers of a job are left until the next start");
+        }
+    }
+}
