@@ -9,6 +9,8 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use sagebrush_types::limits::{ARTIFACT_BYTES, ARTIFACT_FILES};
 
+use crate::stage::is_folder;
+
 /// Why an archive is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
@@ -32,7 +34,7 @@ pub fn pack(folder: &Path, archive: &Path) -> Result<(), ArtifactError> {
     let file = BufWriter::with_capacity(1 << 20, File::create(archive)?);
     // Weights hardly compress: the fastest level costs a third of the time for 1 % of the size.
     let mut builder = tar::Builder::new(GzEncoder::new(file, Compression::fast()));
-    if folder.is_dir() {
+    if is_folder(folder) {
         append(&mut builder, folder, Path::new(""))?;
     }
     let mut file = builder.into_inner()?.finish()?;

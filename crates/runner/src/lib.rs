@@ -28,4 +28,7 @@ pub use ping::ping;
 pub use pipe::PipeFeed;
 pub use process::{Process, ProcessRun, kill_leftover};
 pub use run::{Exit, Program, Run, RunError, RunEvent, Stopper};
-pub use stage::{Shard, StageError, Staged, plain_files, relative_name, stage_prefix, store_folder};
+pub use stage::{
+    Shard, StageError, Staged, is_folder, open_beneath, plain_files, relative_name, stage_prefix,
+    store_folder,
+};

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use sagebrush_object_store::{Error, ObjectStore};
 
 /// Why inputs could not be laid out or outputs stored.
@@ -137,8 +138,30 @@ pub async fn store_folder(
     Ok(stored)
 }
 
-/// Plain files under a folder with their names relative to it, sorted. A folder that is not there has none; links are
-/// passed over.
+/// Is it a folder itself, and not a link to one? What a job left may lead out of the job's folder.
+pub fn is_folder(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|data| data.is_dir())
+}
+
+/// Opens a plain file below a folder for reading, while a program may be changing what lies there: no link is followed
+/// at any step, and what is no plain file is refused.
+///
+/// # Errors
+/// Any error of the file system, links among them.
+pub fn open_beneath(folder: &Path, name: &str) -> std::io::Result<fs::File> {
+    let at = rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    // Opening a pipe would wait for somebody who writes to it.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let file = fs::File::from(rustix::fs::openat2(at, name, flags, Mode::empty(), within)?);
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(std::io::Error::other(format!("{name} is no plain file"))),
+    }
+}
+
+/// Plain files under a folder with their names relative to it, sorted. A folder that is not there, or a link in its
+/// place, has none; links inside are passed over.
 ///
 /// # Errors
 /// Any error of the file system.
@@ -146,7 +169,7 @@ pub fn plain_files(folder: &Path) -> std::io::Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
     let mut open = vec![(folder.to_path_buf(), String::new())];
     while let Some((folder, inside)) = open.pop() {
-        if !folder.is_dir() {
+        if !is_folder(&folder) {
             continue;
         }
         for entry in fs::read_dir(&folder)? {
@@ -180,5 +203,22 @@ mod tests {
         assert_eq!(name("a/../../etc", "a/"), None);
         assert_eq!(name("a//b", "a/").as_deref(), Some("b"));
         assert_eq!(name("a/b//c", "a/"), None);
+    }
+
+    #[test]
+    fn links_lead_nowhere() -> std::io::Result<()> {
+        let outside = tempfile::tempdir()?;
+        fs::write(outside.path().join("secret"), "s")?;
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join("plain"), "p")?;
+        std::os::unix::fs::symlink(outside.path(), folder.path().join("link"))?;
+        let names: Vec<String> = plain_files(folder.path())?.into_iter().map(|(_, name)| name).collect();
+        assert_eq!(names, ["plain"]);
+        assert!(plain_files(&folder.path().join("link"))?.is_empty());
+        assert!(open_beneath(folder.path(), "plain").is_ok());
+        for name in ["link/secret", "../x", "/etc/hostname", "."] {
+            assert!(open_beneath(folder.path(), name).is_err(), "{name}");
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sagebrush_metastore::Record;
-use sagebrush_runner::{Exit, Layout, Network, PipeFeed, Program, Shard, pack, plain_files};
+use sagebrush_runner::{Exit, Layout, Network, PipeFeed, Program, Shard, is_folder, pack, plain_files};
 use sagebrush_types::{Failure, JobStatus, Outcome, SecondaryStatus, s3_uri};
 use serde_json::{Map, Value, json};
 
@@ -279,8 +279,7 @@ fn note_end(document: &mut Value, metrics: &MetricReader, now: i64) {
 
 /// Is there nothing in a folder? A link in its place leads elsewhere and counts as nothing.
 fn is_empty(folder: &Path) -> bool {
-    let is_folder = folder.symlink_metadata().is_ok_and(|data| data.is_dir());
-    !is_folder || !fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+    !is_folder(folder) || !fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// Packs a folder and stores it as `<S3OutputPath>/<job>/output/<name>`.

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use sagebrush_runner::{Layout, plain_files, read_message};
+use sagebrush_runner::{Layout, is_folder, plain_files, read_message};
 use sagebrush_types::limits::FAILURE_REASON_CHARS;
 
 /// The hosts of one job, at least one.
@@ -61,30 +61,45 @@ impl Hosts {
     }
 
     /// What a host says about itself in the file that `place` names: the first that says anything.
-    pub fn message(&self, place: impl Fn(&Layout) -> std::path::PathBuf) -> Option<String> {
+    pub fn message(&self, place: impl Fn(&Layout) -> PathBuf) -> Option<String> {
         self.each().find_map(|host| read_message(&place(host.layout), FAILURE_REASON_CHARS))
     }
 
     /// Moves the plain files of a folder of the other hosts into that of the first, which keeps what it
     /// has under the same name.
-    pub fn gather(&self, place: impl Fn(&Layout) -> std::path::PathBuf) -> io::Result<()> {
+    pub fn gather(&self, place: impl Fn(&Layout) -> PathBuf) -> io::Result<()> {
         let target = place(&self.first);
         for layout in &self.others {
             for (path, name) in plain_files(&place(layout))? {
-                let moved = target.join(name);
-                if moved.symlink_metadata().is_ok() {
-                    continue;
-                }
-                // A part of the path that is no folder in the first host's is that host's choice.
-                if let Some(parent) = moved.parent()
-                    && fs::create_dir_all(parent).is_ok()
-                {
+                // A part of the path that is no folder of the first host's, a link among others, is that host's choice.
+                let Some(folder) = folder_for(&target, &name)? else { continue };
+                let moved = folder.join(path.file_name().unwrap_or_default());
+                if moved.symlink_metadata().is_err() {
                     fs::rename(&path, &moved)?;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// The folder below `target` that a file of this relative name lies in, made where it is not there; `None`
+/// where something else has its place.
+fn folder_for(target: &Path, name: &str) -> io::Result<Option<PathBuf>> {
+    fs::create_dir_all(target)?;
+    let mut folder = target.to_path_buf();
+    let parts: Vec<&str> = name.split('/').collect();
+    for part in &parts[..parts.len() - 1] {
+        folder.push(part);
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other?,
+        }
+        if !is_folder(&folder) {
+            return Ok(None);
+        }
+    }
+    Ok(is_folder(target).then_some(folder))
 }
 
 #[cfg(test)]
@@ -106,6 +121,22 @@ mod tests {
             plain_files(&hosts.first().model())?.into_iter().map(|(_, name)| name).collect();
         assert_eq!(names, ["part/algo-1", "part/algo-2", "part/common"]);
         assert_eq!(fs::read_to_string(hosts.first().model().join("part/common"))?, "algo-1");
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_is_moved_through_a_link() -> io::Result<()> {
+        let (work, outside) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        let hosts = Hosts::new(work.path(), 2);
+        for host in hosts.each() {
+            fs::create_dir_all(host.layout.model())?;
+        }
+        std::os::unix::fs::symlink(outside.path(), hosts.first().model().join("part"))?;
+        let second = hosts.others[0].model();
+        fs::create_dir(second.join("part"))?;
+        fs::write(second.join("part/file"), "x")?;
+        hosts.gather(Layout::model)?;
+        assert_eq!(fs::read_dir(outside.path())?.count(), 0);
         Ok(())
     }
 }

@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use sagebrush_runner::{Shard, StageError, plain_files, stage_prefix};
+use sagebrush_runner::{Shard, StageError, open_beneath, plain_files, stage_prefix};
 use sagebrush_types::limits::CHECKPOINT_FILES;
 use sagebrush_types::{Failure, Outcome, s3_uri};
 
@@ -63,12 +64,12 @@ impl Mirror {
         let mut mirror =
             Self { folder: folder.into(), bucket: bucket.into(), prefix, stored: BTreeMap::new() };
         let present = mirror.changed()?;
-        mirror.stored = present.into_iter().map(|(_, name, state)| (name, state)).collect();
+        mirror.stored = present.into_iter().collect();
         Ok(mirror)
     }
 
     /// Files that are not stored as they are now.
-    fn changed(&self) -> Outcome<Vec<(PathBuf, String, State)>> {
+    fn changed(&self) -> Outcome<Vec<(String, State)>> {
         let mut changed = Vec::new();
         let files = plain_files(&self.folder).map_err(Failure::internal)?;
         if files.len() > CHECKPOINT_FILES {
@@ -81,10 +82,10 @@ impl Mirror {
         }
         for (path, name) in files {
             // A file that is gone meanwhile has been replaced or removed: the next look finds what is there.
-            let Ok(data) = fs::metadata(&path) else { continue };
+            let Ok(data) = fs::symlink_metadata(&path) else { continue };
             let state = (data.modified().map_err(Failure::internal)?, data.len());
             if !name.ends_with(".partial") && self.stored.get(&name) != Some(&state) {
-                changed.push((path, name, state));
+                changed.push((name, state));
             }
         }
         Ok(changed)
@@ -95,8 +96,11 @@ impl Mirror {
     /// # Errors
     /// When S3 refuses it.
     pub async fn pass(&mut self, plane: &ControlPlane) -> Outcome<()> {
-        for (path, name, state) in self.changed()? {
+        for (name, state) in self.changed()? {
             let key = format!("{}{name}", self.prefix);
+            // A file that is gone, or a link by now, is looked at again in the next pass.
+            let Ok(file) = open_beneath(&self.folder, &name) else { continue };
+            let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
             plane.objects().store_file(&self.bucket, &key, &path, "binary/octet-stream").await.map_err(
                 |error| {
                     Failure::invalid(format!(
