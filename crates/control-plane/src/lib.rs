@@ -47,12 +47,11 @@ use sagebrush_runner::Engine;
 use sagebrush_types::{Failure, FailureKind, Outcome, Resource, RouteTable, Scope};
 use tokio::sync::watch;
 
-pub use image::{BuiltIn, MetricDefinition};
+pub use image::{BuiltIn, ImageRegistry, MetricDefinition};
 pub use search::INDEX_RULES;
 pub use tuning_job::{ReportFile, tuning_report};
 
 /// What the control plane is made with.
-#[derive(Debug)]
 pub struct Settings {
     /// Twelve-digit account id.
     pub account: String,
@@ -64,6 +63,8 @@ pub struct Settings {
     pub built_ins: Vec<BuiltIn>,
     /// What runs the images that are not built in.
     pub engine: Option<Engine>,
+    /// The server's own container registry.
+    pub registry: Option<Arc<dyn ImageRegistry>>,
 }
 
 /// The control plane. Cheap to clone.

@@ -7,6 +7,9 @@ mod built_in;
 mod instance;
 mod launch;
 
+use std::future::Future;
+use std::pin::Pin;
+
 use sagebrush_runner::{Engine, Pull};
 use sagebrush_types::{Failure, Outcome};
 
@@ -24,13 +27,20 @@ pub enum Image {
     Container(ContainerImage),
 }
 
-/// An image for the container engine.
+/// An image for the container engine, as the request names it.
 #[derive(Debug, Clone)]
 pub struct ContainerImage {
-    /// What the engine knows it by.
     name: String,
-    /// Where it is pulled from before it is run.
-    pull: Option<Pull>,
+}
+
+/// The server's own container registry, as the control plane needs it.
+pub trait ImageRegistry: Send + Sync {
+    /// How the container engine pulls an image, when its name means this registry; an error in words for
+    /// the user when the registry has no such image.
+    fn pull<'a>(
+        &'a self,
+        image: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Option<Pull>, String>> + Send + 'a>>;
 }
 
 impl Image {
@@ -75,7 +85,7 @@ impl ControlPlane {
                 all.iter().map(|built_in| built_in.repository).collect::<Vec<_>>().join(", ")
             )));
         }
-        Ok(Image::Container(ContainerImage { name: image.to_owned(), pull: None }))
+        Ok(Image::Container(ContainerImage { name: image.to_owned() }))
     }
 
     /// As [`ControlPlane::image`]; an image that needs a container engine is refused when none answers.
@@ -101,8 +111,12 @@ impl ControlPlane {
             .ok_or_else(|| Failure::invalid("This server was told not to use a container engine."))
     }
 
-    /// The id of an image in the engine, pulled where that is due.
+    /// The id of an image in the engine, pulled from the own registry where its name means that one.
     async fn image_id(&self, image: &ContainerImage) -> Outcome<String> {
-        self.engine()?.image(&image.name, image.pull.as_ref()).await.map_err(failure::of_container)
+        let pull = match &self.shared.settings.registry {
+            Some(registry) => registry.pull(&image.name).await.map_err(Failure::invalid)?,
+            None => None,
+        };
+        self.engine()?.image(&image.name, pull.as_ref()).await.map_err(failure::of_container)
     }
 }

@@ -127,6 +127,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         executable: std::env::current_exe().context("this program's own file is unknown")?,
         built_ins: built_ins(),
         engine: container_engine(args.container_engine.as_deref(), data.root()),
+        registry: None,
     };
     let plane = ControlPlane::new(store.clone(), objects.clone(), clock.clone(), settings);
     if let Err(failure) = plane.reconcile().await {
