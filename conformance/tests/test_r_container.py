@@ -197,16 +197,29 @@ def test_the_failure_file_says_what_is_wrong_with_the_data(image, tmp_path, cont
     assert message in Folders(tmp_path, image, content, n_users="1").failure()
 
 
-def test_the_published_answer(image, tmp_path):
-    """The chapter's user, where the chapter's ratings are at hand beside the checkout."""
-    shared = pathlib.Path(os.environ.get("SAGEBRUSH_SHARED", HERE.parent / "shared"))
-    path = shared / "data" / "goodbooks-275" / "ratings.csv"
-    if not path.exists():
-        skip(f"the chapter's published answer: there is no {path}")
-    folders = Folders(tmp_path, image, path.read_bytes(), method="Cosine", nn="10", n_users="270")
+@pytest.fixture
+def real_data():
+    """The folder of the chapter's ratings and of golden results, where it is at hand beside the checkout."""
+    shared = pathlib.Path(os.environ.get("SAGEBRUSH_SHARED", HERE.parent / "shared")) / "data"
+    if not (shared / "goodbooks-275").exists():
+        skip(f"the published answer of the R container: there is no {shared}/goodbooks-275")
+    return shared
+
+
+def test_the_published_answer(image, real_data, tmp_path):
+    ratings = (real_data / "goodbooks-275" / "ratings.csv").read_bytes()
+    folders = Folders(tmp_path, image, ratings, method="Cosine", nn="10", n_users="270")
     assert folders.train().returncode == 0
     with Served(folders) as served:
-        assert served.answer("/invocations", path.read_bytes()) == (200, [["212", "173", "492", "955", "289"]])
+        assert served.answer("/invocations", ratings) == (200, [["212", "173", "492", "955", "289"]])
+
+
+def test_golden_results(image, real_data):
+    script = HERE / "conformance" / "r_golden.R"
+    done = docker("run", "--rm", "-v", f"{real_data.resolve()}:/data:ro", "-v", f"{script}:/r_golden.R:ro",
+                  "--entrypoint", "Rscript", image, "--vanilla", "/r_golden.R", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines() == ["classic 40 lists 152 edge cases", "modern 40 lists 171 edge cases"]
 
 
 def training_job(name, bucket, **hyperparameters):

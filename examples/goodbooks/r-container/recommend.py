@@ -13,12 +13,12 @@ The exit status is 0 when books were recommended, 1 with the reason when a step 
 
 import argparse
 import base64
-import json
 import subprocess
 import sys
 import time
 
 import boto3
+from botocore.exceptions import ClientError
 
 BUCKET = "goodbooks-r"
 POLL_SECONDS = 0.5
@@ -65,7 +65,10 @@ class Run:
             return made["repositoryUri"]
 
     def engine(self, *command, **options):
-        done = subprocess.run([self.options.engine, *command], capture_output=True, text=True, **options)
+        try:
+            done = subprocess.run([self.options.engine, *command], capture_output=True, text=True, **options)
+        except FileNotFoundError:
+            sys.exit(f"{self.options.engine} is not installed; --engine names another container engine")
         if done.returncode != 0:
             sys.exit(f"{self.options.engine} {command[0]} failed: {done.stderr.strip()}")
 
@@ -155,7 +158,7 @@ class Run:
     def invoke(self):
         with open(self.options.ratings, "rb") as ratings:
             answer = self.runtime.invoke_endpoint(EndpointName=self.name, ContentType="text/csv", Body=ratings.read())
-        return json.load(answer["Body"])
+        return answer["Body"].read().decode()
 
     def take_down(self):
         """Takes away what was made, the last first. What fails is told and does not keep the rest."""
@@ -185,7 +188,9 @@ def main():
         artifact = run.train(image)
         print(f"host {artifact}", flush=True)
         run.host(image, artifact)
-        print(json.dumps(run.invoke(), separators=(",", ":")))
+        print(run.invoke())
+    except ClientError as fault:
+        sys.exit(str(fault))
     finally:
         if not run.options.keep:
             run.take_down()
