@@ -186,7 +186,9 @@ def test_the_failure_file_says_what_is_wrong_with_hyperparameters(image, ratings
 
 
 @pytest.mark.parametrize("content, message", [
-    (b"a,b\n1,2\n", "ratings.csv has no column"), (b"user_ind,book_ind,rating\n1,,3\n", "rating 1: book_ind")])
+    (b"a,b\n1,2\n", "ratings.csv has no column"), (b"user_ind,book_ind,rating\n1,,3\n", "rating 1: book_ind"),
+    (b"user_ind,book_ind,rating\n" + b"".join(b"%d,%d,1\n" % (one, one) for one in range(50000)), "50000 books are more")],
+    ids=["columns", "number", "size"])
 def test_the_failure_file_says_what_is_wrong_with_the_data(image, tmp_path, content, message):
     assert message in Folders(tmp_path, image, content, n_users="1").failure()
 

@@ -4,7 +4,8 @@
 #     ./build.sh IMAGE            for example r-recommender:latest
 #
 # An image of that name which was built from these same files is kept. The base image is kept under its own tag, so that
-# a change of the R code costs seconds. Needs a running container engine and mmdebstrap, which is installed on Debian.
+# a change of the R code costs seconds. Needs a running container engine, and mmdebstrap, which is installed where it is not
+# there.
 #
 #     BASE=debian:bookworm-slim   takes this base image instead, from a registry or the engine
 #     MIRROR=http://...           of Debian, http://deb.debian.org when not set

@@ -10,7 +10,7 @@ train <- function() {
   ratings <- read_channel("train")
   users <- length(unique(ratings$user_ind))
   books <- length(unique(ratings$book_ind))
-  if (users * books > MAX_CELLS) {
+  if (as.numeric(users) * books > MAX_CELLS) {
     refuse(users, " users by ", books, " books are more cells than the ", format(MAX_CELLS, big.mark = ","),
            " that this program holds")
   }

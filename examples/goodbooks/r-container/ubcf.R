@@ -1,8 +1,8 @@
 # User-based collaborative filtering over a dense matrix of ratings.
 #
-# A user's unknown ratings are predicted from the nearest users of the training set: similarity of their ratings, each
-# centred by his own mean (Cosine or Pearson over the items both rated), then a weighted mean of the neighbours' centred
-# ratings, moved back to the mean of the user.
+# A user's unknown ratings are predicted from the most similar users of the training set. Ratings are centred by the mean of
+# the user who gave them; similarity is Cosine or Pearson over the items that both users rated; a prediction is the weighted
+# mean of the neighbours' centred ratings, moved back to the mean of the user.
 #
 # Two modes, which differ in how a correlation becomes a similarity and in who divides the weighted sum:
 #   classic  similarity 1 - (1 - |c|) for Cosine, 1 / (2 - max(r, 0)) for Pearson; the sum is divided by the similarities
@@ -48,9 +48,8 @@ mean_by <- function(values, at) {
 # Numbers as they are written in the file: 100000 and not 1e+05.
 label <- function(numbers) sprintf("%.15g", numbers)
 
-# What is kept of the training users: their centred ratings. `ratings`: users by books.
-#
-# `neighbours` is how many of them a prediction uses at most.
+# The model: the centred ratings of the training users. `ratings`: users by books; `neighbours`: how many users a
+# prediction takes at most.
 fit <- function(ratings, method, neighbours, mode) {
   centred <- ratings - rowMeans(ratings, na.rm = TRUE)
   list(format = 1L, method = method, neighbours = neighbours, mode = mode, books = colnames(ratings),
@@ -98,7 +97,7 @@ pearson <- function(model, own) {
 }
 
 # Predicted ratings of all items for a user, by position; NA where there is no prediction.
-# `ratings`: his ratings, one for each book of the model, NA where he gave none.
+# `ratings`: the user's own, one for each book of the model, NA where there is none.
 predict_ratings <- function(model, ratings) {
   centre <- mean(ratings, na.rm = TRUE)
   own <- ratings - centre
