@@ -12,6 +12,7 @@ pub mod object2vec;
 mod predict;
 mod random;
 mod tensor_file;
+pub mod ubcf;
 
 pub use failure::{FailureKind, TrainFailure};
 pub use predict::{InvokeFailure, InvokeReply, LoadError, Predict};

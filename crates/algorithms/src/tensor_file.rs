@@ -1,4 +1,5 @@
-//! Files of named float tensors with a JSON header: what models and checkpoints are written as.
+//! Files of named float tensors, or of an algorithm's own bytes, with a JSON header: what models and checkpoints are
+//! written as.
 //!
 //! Layout, all numbers little-endian:
 //!
@@ -7,7 +8,7 @@
 //! 4 bytes   version
 //! 4 bytes   length of the header
 //! header    JSON
-//! tensors   f32 values, row by row
+//! content   f32 values of tensors, row by row, or what the algorithm makes of it
 //! 8 bytes   CRC-64/NVME of everything before
 //! ```
 //!
@@ -93,7 +94,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    /// Bytes as they are.
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.sum.update(bytes);
         self.file.write_all(bytes)
     }
@@ -168,7 +170,8 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn take(&mut self, into: &mut [u8]) -> Result<(), String> {
+    /// Bytes as they are.
+    pub(crate) fn take(&mut self, into: &mut [u8]) -> Result<(), String> {
         self.file.read_exact(into).map_err(|e| match e.kind() {
             std::io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
             _ => e.to_string(),
@@ -208,13 +211,25 @@ impl Reader<'_> {
     /// # Errors
     /// A sentence that says what is wrong with the file, as also when `read` says so.
     pub(crate) fn tensors<T>(
-        mut self,
+        self,
         numbers: usize,
+        read: impl FnOnce(&mut Self) -> Result<T, String>,
+    ) -> Result<T, String> {
+        self.content(4 * numbers as u64, read)
+    }
+
+    /// Reads the content, of so many bytes, and checks size and checksum.
+    ///
+    /// # Errors
+    /// As [`Reader::tensors`].
+    pub(crate) fn content<T>(
+        mut self,
+        bytes: u64,
         read: impl FnOnce(&mut Self) -> Result<T, String>,
     ) -> Result<T, String> {
         let shown = std::mem::take(&mut self.shown);
         let checked = || {
-            let want = FRAME + self.header + 4 * numbers as u64;
+            let want = FRAME.saturating_add(self.header).saturating_add(bytes);
             if self.size != want {
                 let size = self.size;
                 return Err(format!("it has {size} bytes instead of {want}; the file is cut or damaged"));
