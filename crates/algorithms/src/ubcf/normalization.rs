@@ -1,6 +1,7 @@
 //! What is taken away from a user's ratings before users are compared, and given back to predictions.
 
 use super::hyperparameters::Normalize;
+use super::neighbors::Double;
 
 /// Location and spread of one user's ratings.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,14 +18,20 @@ impl Scale {
         if normalize == Normalize::None {
             return Self { mean: 0.0, deviation: 1.0 };
         }
-        let (count, sum) =
-            ratings.clone().fold((0u32, 0.0), |(count, sum), rating| (count + 1, sum + rating));
-        let mean = sum / f64::from(count);
+        // To twice the precision and rounded once: ties between neighbours depend on the last bit.
+        let (mut count, mut sum, mut squares) = (0.0, Double::default(), Double::default());
+        for rating in ratings.clone() {
+            count += 1.0;
+            sum.add(rating);
+        }
+        let mean = sum.divided(Double::from(count)).value();
         if normalize == Normalize::Center {
             return Self { mean, deviation: 1.0 };
         }
-        let squares: f64 = ratings.map(|rating| (rating - mean) * (rating - mean)).sum();
-        let deviation = (squares / (f64::from(count) - 1.0)).sqrt();
+        for rating in ratings {
+            squares.add_double(Double::product(rating - mean, rating - mean));
+        }
+        let deviation = squares.divided(Double::from(count - 1.0)).value().sqrt();
         let defined = deviation > 0.0 && deviation.is_finite();
         Self { mean, deviation: if defined { deviation } else { 1.0 } }
     }

@@ -1,12 +1,11 @@
 //! Reads the ratings of a channel: CSV with a header, or JSON lines, in any number of files.
 //!
 //! Promises: a failure names the file, the line and the column; files are read in the order of their paths. Never:
-//! reads more than a record at a time.
+//! holds more than a line of a file.
 
 mod csv;
 mod line;
 
-use std::fs::File;
 use std::path::Path;
 
 use serde_json::Value;
@@ -16,13 +15,11 @@ use super::hyperparameters::Columns;
 use super::ratings::Collected;
 use crate::TrainFailure;
 use crate::contract::{each_line, files};
-pub(crate) use csv::{Broken, read as read_csv};
+pub(crate) use csv::Csv;
 pub(crate) use line::name;
 
 /// Longest name of a user or item, in bytes.
 const MAX_NAME: usize = 256;
-/// Longest record of a CSV text, in bytes: three names and room for columns that are not used.
-const MAX_RECORD: usize = 1 << 20;
 
 /// How a channel's files are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,13 +82,9 @@ pub(crate) fn read_channel(
                 ratings.push(&user, &item, rating)
             })?;
         } else {
-            let broken = |e: std::io::Error| TrainFailure::algorithm(format!("cannot read {shown}: {e}"));
-            let file = File::open(path).map_err(broken)?;
-            read_csv(file, columns, |user, item, rating| ratings.push(user, item, rating)).map_err(|e| {
-                match e {
-                    Broken::Data(line, what) => TrainFailure::client(format!("{shown}, line {line}: {what}")),
-                    Broken::Io(e) => broken(e),
-                }
+            let mut csv = Csv::new(columns);
+            each_line(path, shown, |line| {
+                csv.line(line, |user, item, rating| ratings.push(user, item, rating))
             })?;
         }
     }

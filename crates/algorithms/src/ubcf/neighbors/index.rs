@@ -61,16 +61,21 @@ enum Entries {
 impl Index {
     /// The index of a table whose rows have these scales.
     pub(crate) fn new(ratings: &Ratings, scales: &[Scale]) -> Self {
+        Self::with_tiles(ratings, scales, TILE)
+    }
+
+    /// As [`Index::new`], with so many users in a tile.
+    fn with_tiles(ratings: &Ratings, scales: &[Scale], tile: usize) -> Self {
         let unscaled = scales.iter().all(|scale| scale.deviation == 1.0);
         let table = match ratings.values() {
             Values::Coded { table, .. } if unscaled => table.clone(),
             _ => Vec::new(),
         };
-        let tile = |first: usize| {
-            let rows = first..(first + TILE).min(ratings.rows());
+        let users = |first: usize| {
+            let rows = first..(first + tile).min(ratings.rows());
             Tile::new(ratings, scales, rows, unscaled)
         };
-        Self { tiles: (0..ratings.rows()).step_by(TILE).map(tile).collect(), table }
+        Self { tiles: (0..ratings.rows()).step_by(tile).map(users).collect(), table }
     }
 
     /// Goes through the training users in ascending order and calls `found` with each one's place and sums.
@@ -145,6 +150,54 @@ impl Tile {
                 let rater = usize::from(rater);
                 cells[rater].add(probe, deviation(entry, self.means[rater]));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cosine::Cosine;
+    use super::*;
+    use crate::ubcf::hyperparameters::Normalize;
+    use crate::ubcf::ratings::Collected;
+
+    #[test]
+    fn tiles_change_nothing() {
+        for (normalize, different) in [
+            (Normalize::Center, 5u32),
+            (Normalize::ZScore, 5),
+            (Normalize::Center, 300),
+            (Normalize::None, 3),
+        ] {
+            let mut collected = Collected::new();
+            for i in 0..1200u32 {
+                let (user, item) = (i % 61, i * i % 37);
+                collected
+                    .push(&user.to_string(), &item.to_string(), f64::from(i * 7 % different) / 3.0)
+                    .unwrap();
+            }
+            let (ratings, _, _) = collected.finish();
+            let row = |row| ratings.row(row).map(|(_, rating)| rating);
+            let scales: Vec<Scale> =
+                (0..ratings.rows()).map(|user| Scale::of(normalize, row(user))).collect();
+            let query: Vec<_> =
+                ratings.row(5).map(|(item, rating)| (item, scales[5].apply(rating))).collect();
+            let found = |tile| {
+                let mut list = Vec::new();
+                Index::with_tiles(&ratings, &scales, tile).compare(
+                    &query,
+                    &mut Vec::new(),
+                    |user, cell: &Cosine| {
+                        list.push((user, cell.shared(), cell.likeness().to_bits()));
+                    },
+                );
+                list
+            };
+            let whole = found(TILE);
+            assert_eq!(whole.len(), 61);
+            assert!(whole.iter().any(|&(_, shared, _)| shared > 1));
+            assert_eq!(found(7), whole);
+            assert_eq!(found(61), whole);
         }
     }
 }

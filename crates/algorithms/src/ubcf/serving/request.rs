@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::Question;
 use crate::InvokeFailure;
 use crate::contract::{Format, format_named};
-use crate::ubcf::dataset::{Broken, name, read_csv};
+use crate::ubcf::dataset::{Csv, name};
 use crate::ubcf::hyperparameters::{MAX_ROW, MAX_TOP_N};
 use crate::ubcf::model::{Asking, Model};
 use crate::ubcf::ratings::Collected;
@@ -71,12 +71,14 @@ fn parameter(name: &str, value: &str, most: usize) -> Result<usize, InvokeFailur
 /// by their place and not by their name.
 pub(super) fn csv(body: &[u8], ind: usize, model: &Model) -> Result<Asking, InvokeFailure> {
     let mut ratings = Collected::new();
-    read_csv(body, &model.h.columns, |user, item, rating| ratings.push(user, item, rating)).map_err(|e| {
-        match e {
-            Broken::Data(line, what) => InvokeFailure::bad(format!("Line {line}: {what}")),
-            Broken::Io(e) => InvokeFailure { status: 500, message: format!("cannot read the request: {e}") },
+    let mut table = Csv::new(&model.h.columns);
+    for (index, line) in body.split(|&byte| byte == b'\n').enumerate() {
+        if !line.iter().all(u8::is_ascii_whitespace) {
+            table
+                .line(line, |user, item, rating| ratings.push(user, item, rating))
+                .map_err(|what| InvokeFailure::bad(format!("Line {}: {what}", index + 1)))?;
         }
-    })?;
+    }
     if ratings.len() == 0 {
         return Err(InvokeFailure::bad("The request has no ratings"));
     }
