@@ -32,6 +32,11 @@ impl Largest {
         }
     }
 
+    /// What is not above this is passed over.
+    pub(crate) fn floor(&self) -> f64 {
+        self.floor
+    }
+
     fn cut(&mut self) {
         if self.kept.len() > self.limit {
             let (_, last, _) = self.kept.select_nth_unstable_by(self.limit - 1, before);

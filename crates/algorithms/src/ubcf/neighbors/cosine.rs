@@ -4,6 +4,8 @@ use super::index::Cell;
 
 /// Below this a sum of squares is zero.
 const TINY: f64 = f64::MIN_POSITIVE;
+/// More than rounding can add to the square of a cosine.
+const MARGIN: f64 = 1.0 - 1e-9;
 
 /// Sums over the items that the asking user (x) and one training user (y) both rated, added in the order of items.
 #[derive(Clone, Copy, Default)]
@@ -52,6 +54,13 @@ impl Cell for Cosine {
             _ => cosine,
         }
     }
+
+    /// `xy^2 < bar^2 xx yy`, without roots and divisions; also says so of the cosine without its sign.
+    #[inline(always)]
+    fn below(&self, bar: f64) -> bool {
+        let square = bar * bar * MARGIN * (self.xx * self.yy);
+        bar > 0.0 && self.xy * self.xy < square && square <= f64::MAX
+    }
 }
 
 #[cfg(test)]
@@ -72,5 +81,22 @@ mod tests {
         assert_eq!(cosine(&[(0.0, 0.5)]), 0.0);
         assert_eq!(cosine(&[(3.0, 0.0), (0.0, 4.0)]), 0.0);
         assert_eq!(cosine(&[(3.0, 4.0), (4.0, 3.0)]), 0.96);
+    }
+
+    #[test]
+    fn what_is_certainly_below_is() {
+        let cell = |pairs: &[(f64, f64)]| {
+            let mut cell = Cosine::default();
+            pairs.iter().for_each(|&(x, y)| cell.add(Cosine::probe(x), y));
+            cell
+        };
+        let some = cell(&[(3.0, 4.0), (4.0, 3.0)]);
+        assert!(some.below(0.961) && !some.below(0.96) && !some.below(0.5) && !some.below(0.0));
+        assert!(!some.below(f64::NEG_INFINITY));
+        let opposite = cell(&[(3.0, -4.0), (4.0, -3.0)]);
+        assert!(opposite.below(0.97) && !opposite.below(0.9));
+        for undefined in [cell(&[]), cell(&[(0.0, 0.0)]), cell(&[(0.0, 1.0)]), cell(&[(1e100, 1e100)])] {
+            assert!(!undefined.below(0.999));
+        }
     }
 }

@@ -30,6 +30,9 @@ pub(super) trait Cell: Copy + Default {
 
     /// Cosine or correlation; NaN where it is not defined.
     fn likeness(&self) -> f64;
+
+    /// Whether the likeness is defined and certainly below `bar`, as far as that is cheaper to say than the likeness.
+    fn below(&self, bar: f64) -> bool;
 }
 
 /// The ratings of all training users, by tile and item.

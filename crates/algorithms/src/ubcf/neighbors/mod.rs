@@ -69,7 +69,7 @@ impl Rule {
         let mut largest = Largest::new(self.nn);
         let mut undefined = Vec::new();
         index.compare(query, cells, |user, cell| {
-            if Some(user) == excluded {
+            if Some(user) == excluded || cell.below(self.bar(largest.floor())) {
                 return;
             }
             let similarity = self.similarity(cell, query.len() as u64);
@@ -81,6 +81,12 @@ impl Rule {
         let defined = largest.finish().into_iter().map(|(similarity, user)| Neighbor { user, similarity });
         let undefined = undefined.into_iter().map(|user| Neighbor { user, similarity: f64::NAN });
         defined.chain(undefined).take(self.nn).collect()
+    }
+
+    /// The likeness that makes this similarity, or less.
+    #[inline(always)]
+    fn bar(&self, similarity: f64) -> f64 {
+        if self.mode == Mode::Modern { 2.0 * similarity - 1.0 } else { similarity }
     }
 
     /// The similarity of a user; `rated` is how many items the asking user has rated.

@@ -65,6 +65,10 @@ impl Cell for Pearson {
         let spread = xx.sqrt().multiplied(yy.sqrt());
         moment(self.xy, self.x, self.y).divided(spread).value().clamp(-1.0, 1.0)
     }
+
+    fn below(&self, _: f64) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

@@ -63,35 +63,35 @@ impl Collected {
     pub(crate) fn finish(self) -> (Ratings, Labels, Labels) {
         let (users, row_of) = self.users.finish();
         let (items, column_of) = self.items.finish();
-        let mut starts = vec![0u32; users.len() + 1];
-        for &row in &self.rows {
-            starts[row_of[row as usize] as usize + 1] += 1;
-        }
-        for row in 1..starts.len() {
-            starts[row] += starts[row - 1];
-        }
-        let mut order = vec![0u32; self.rows.len()];
-        let mut next = starts.clone();
-        for (at, &row) in self.rows.iter().enumerate() {
-            let place = &mut next[row_of[row as usize] as usize];
-            order[*place as usize] = at as u32;
-            *place += 1;
-        }
-        drop(self.rows);
+        // By column and then, keeping that order, by row: every row is sorted.
+        let order: Vec<u32> = (0..self.rows.len() as u32).collect();
+        let order = ordered(&order, items.len(), |at| column_of[self.columns[at] as usize]).0;
+        let (order, starts) = ordered(&order, users.len(), |at| row_of[self.rows[at] as usize]);
         let mut table = Ratings::new(items.len());
         let mut row = Vec::new();
         for bounds in starts.windows(2) {
+            let entries = order[bounds[0] as usize..bounds[1] as usize].iter().map(|&at| at as usize);
             row.clear();
-            let entries = &order[bounds[0] as usize..bounds[1] as usize];
-            row.extend(entries.iter().map(|&at| {
-                let at = at as usize;
-                (column_of[self.columns[at] as usize], self.values.get(at))
-            }));
-            row.sort_by_key(|&(column, _)| column);
+            row.extend(entries.map(|at| (column_of[self.columns[at] as usize], self.values.get(at))));
             table.push(row.chunk_by(|a, b| a.0 == b.0).map(|same| (same[0].0, mean(same))));
         }
         (table, users, items)
     }
+}
+
+/// The entries of `order` by their keys, which are below `keys`, those with the same key in the order they had; and
+/// where each key begins.
+fn ordered(order: &[u32], keys: usize, key: impl Fn(usize) -> u32) -> (Vec<u32>, Vec<u32>) {
+    let mut starts = vec![0u32; keys + 1];
+    order.iter().for_each(|&at| starts[key(at as usize) as usize + 1] += 1);
+    (1..starts.len()).for_each(|place| starts[place] += starts[place - 1]);
+    let (mut next, mut sorted) = (starts.clone(), vec![0; order.len()]);
+    for &at in order {
+        let place = &mut next[key(at as usize) as usize];
+        sorted[*place as usize] = at;
+        *place += 1;
+    }
+    (sorted, starts)
 }
 
 /// Mean of the ratings of one pair, in the order in which they came.

@@ -50,8 +50,10 @@ fn a_run_says_what_it_read_and_how_well_it_predicts() {
     let held_out = |user, book| (user + 3 * book) % 7 == 0;
     let train = ratings(held_out);
     let validation = ratings(|user, book| !held_out(user, book)) + "99,1,3\n";
-    let (_root, log, failure) =
-        run(r#"{"mode": "modern", "nn": "5", "top_n": "2"}"#, &[("train", &train), ("validation", &validation)]);
+    let (_root, log, failure) = run(
+        r#"{"mode": "modern", "nn": "5", "top_n": "2"}"#,
+        &[("train", &train), ("validation", &validation)],
+    );
     assert_eq!(failure, None);
     let known = train.lines().count() as f64 - 1.0;
     assert_eq!(metric(&log, "train:users"), Some(12.0));
