@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from conftest import ROLE, until
+from test_tuning_job import wait
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ubcf:1"
 EXAMPLE = pathlib.Path(__file__).parents[2] / "examples" / "goodbooks" / "recommend.py"
@@ -246,8 +247,7 @@ def test_a_search_over_the_number_of_neighbours(endpoint, sagemaker, rows, s3_bu
         TrainingJobDefinition=dict(
             definition(s3_bucket, ("train", "validation")), StaticHyperParameters={"mode": "modern"},
             HyperParameterTuningResourceConfig=RESOURCES))
-    tuning = lambda: sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
-    ended = until(lambda: {**tuning(), "TrainingJobStatus": tuning()["HyperParameterTuningJobStatus"]}, ENDED)
+    ended = wait(sagemaker, name)
     assert ended["TrainingJobStatusCounters"]["Completed"] == 4, ended
     jobs = sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(
         HyperParameterTuningJobName=name, SortBy="FinalObjectiveMetricValue", SortOrder="Ascending")["TrainingJobSummaries"]

@@ -129,6 +129,7 @@ impl Tile {
                 raters[at] = (row - rows.start) as u16;
                 match (&mut entries, ratings.values()) {
                     (Entries::Coded(to), Values::Coded { codes, .. }) => to[at] = codes[place],
+                    // Entries are coded only where values are.
                     (Entries::Coded(_), Values::Plain(_)) => {}
                     (Entries::Plain(to), values) => to[at] = scales[row].apply(values.get(place)),
                 }
