@@ -70,8 +70,9 @@ def main():
     row("train, wall s", wall, peer_wall, None, ".3f")
     row("train, peak MB", peak, peer_peak, R["train_peak"], ".0f")
     row("load, s", ours["load"], peer["load"], None, ".4f")
-    row("100 users in one request, s", ours["batch"], peer["batch"], R["batch"], ".4f")
-    row("one user, s", ours["each"], peer["each"], R["each"], ".6f")
+    for what, key in (("100 users in one request", "batch"), ("one user", "each")):
+        row(f"{what}, processor ms", *(1e3 * it for it in (ours[key]["processor"], peer[key]["processor"], R[key])), ".2f")
+        row(f"{what}, clock ms", 1e3 * ours[key]["clock"], 1e3 * peer[key]["clock"], None, ".2f")
     row("load and answer, peak MB", served, peer_served, R["predict_peak"], ".0f")
 
 

@@ -1,6 +1,7 @@
 //! How fast ubcf recommends, without HTTP: `recommend_rates MODEL_FOLDER REQUEST [REPEATS]`. REQUEST is a file of JSON
-//! lines, an instance each. Prints one JSON object: seconds to load the model, the least seconds for all instances in
-//! one request, those per instance when each is a request of its own, and the answers.
+//! lines, an instance each. Prints one JSON object: seconds to load the model; for all instances in one request and per
+//! instance when each is a request of its own the least seconds by the clock and the mean seconds of processor time (of
+//! all threads; Linux only, elsewhere null); and the answers.
 
 use std::error::Error;
 use std::path::Path;
@@ -23,35 +24,63 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = Predictor::load(Path::new(folder))?;
     let load = began.elapsed().as_secs_f64();
     let mut answers = Vec::new();
-    let batch = least(repeats, || {
+    let batch = measured(repeats, || {
         answers = model.invoke(LINES, None, &body)?.body;
         Ok(())
     })?;
-    let alone = least(repeats, || {
+    let each = measured(repeats, || {
         for instance in &instances {
             model.invoke(LINES, None, instance)?;
         }
         Ok(())
     })?;
+    let share = 1.0 / instances.len() as f64;
     let answers: Vec<&str> = std::str::from_utf8(&answers)?.lines().collect();
-    let each = alone / instances.len() as f64;
     println!(
-        "{{\"load\": {load}, \"batch\": {batch}, \"each\": {each}, \"answers\": [{}]}}",
+        "{{\"load\": {load}, \"batch\": {}, \"each\": {}, \"answers\": [{}]}}",
+        batch.shown(1.0),
+        each.shown(share),
         answers.join(", ")
     );
     Ok(())
 }
 
-/// The least seconds of some runs.
-fn least(
+/// Seconds that some work takes.
+struct Seconds {
+    clock: f64,
+    processor: Option<f64>,
+}
+
+impl Seconds {
+    fn shown(&self, share: f64) -> String {
+        let processor = self.processor.map_or("null".to_owned(), |seconds| (seconds * share).to_string());
+        format!("{{\"clock\": {}, \"processor\": {processor}}}", self.clock * share)
+    }
+}
+
+/// Does work some times, after a first time that does not count.
+fn measured(
     repeats: usize,
     mut work: impl FnMut() -> Result<(), Box<dyn Error>>,
-) -> Result<f64, Box<dyn Error>> {
-    let mut least = f64::INFINITY;
+) -> Result<Seconds, Box<dyn Error>> {
+    work()?;
+    let before = processor_seconds();
+    let mut clock = f64::INFINITY;
     for _ in 0..repeats.max(1) {
         let began = Instant::now();
         work()?;
-        least = least.min(began.elapsed().as_secs_f64());
+        clock = clock.min(began.elapsed().as_secs_f64());
     }
-    Ok(least)
+    let spent = before.zip(processor_seconds()).map(|(before, after)| after - before);
+    Ok(Seconds { clock, processor: spent.map(|seconds| seconds / repeats.max(1) as f64) })
+}
+
+/// What all threads of this process have spent so far, as Linux counts it.
+fn processor_seconds() -> Option<f64> {
+    let mut total = 0.0;
+    for thread in std::fs::read_dir("/proc/self/task").ok()? {
+        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        total += text.split_whitespace().next()?.parse::<f64>().ok()?;
+    }
+    Some(total / 1e9)
 }
