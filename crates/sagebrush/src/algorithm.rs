@@ -3,10 +3,10 @@
 
 use std::io::{Read, Write};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use sagebrush_algorithms::{LoadError, Predict, object2vec};
+use sagebrush_algorithms::{LoadError, Predict, TrainFailure, object2vec, ubcf};
 use sagebrush_control_plane::{BuiltIn, MetricDefinition};
 
 /// The exit code of a program that failed, as the contract asks for any but 0.
@@ -30,7 +30,12 @@ enum Algorithm {
     /// Embeddings of pairs of objects.
     Object2vec {
         #[command(subcommand)]
-        task: Object2vecTask,
+        task: Task,
+    },
+    /// Recommendations by users with similar ratings.
+    Ubcf {
+        #[command(subcommand)]
+        task: Task,
     },
     /// Data preparation with SQL.
     Sql {
@@ -41,7 +46,7 @@ enum Algorithm {
 }
 
 #[derive(clap::Subcommand)]
-enum Object2vecTask {
+enum Task {
     /// Train on the channels under the folder.
     Train,
     /// Serve the model under the folder.
@@ -57,15 +62,20 @@ enum Object2vecTask {
 
 /// The built-in algorithms as the control plane starts them.
 pub fn built_ins() -> Vec<BuiltIn> {
-    let metrics: Vec<MetricDefinition> =
-        object2vec::METRIC_DEFINITIONS.iter().map(|(name, regex)| MetricDefinition { name, regex }).collect();
     vec![
         BuiltIn {
             repository: object2vec::ALGORITHM_NAME,
             train: Some(&["algorithm", "object2vec", "train"]),
             serve: Some(&["algorithm", "object2vec", "serve"]),
             process: None,
-            metric_definitions: metrics,
+            metric_definitions: definitions(object2vec::METRIC_DEFINITIONS),
+        },
+        BuiltIn {
+            repository: ubcf::ALGORITHM_NAME,
+            train: Some(&["algorithm", "ubcf", "train"]),
+            serve: Some(&["algorithm", "ubcf", "serve"]),
+            process: None,
+            metric_definitions: definitions(ubcf::METRIC_DEFINITIONS),
         },
         BuiltIn {
             repository: "sagebrush-sql",
@@ -77,23 +87,29 @@ pub fn built_ins() -> Vec<BuiltIn> {
     ]
 }
 
+fn definitions(metrics: &'static [(&str, &str)]) -> Vec<MetricDefinition> {
+    metrics.iter().map(|(name, regex)| MetricDefinition { name, regex }).collect()
+}
+
 /// Runs an algorithm; its exit code is the contract's.
 pub fn run(args: AlgorithmArgs) -> ExitCode {
     if std::env::var("SAGEBRUSH_LIFELINE").is_ok_and(|lifeline| lifeline == "stdin") {
         std::thread::spawn(end_with_standard_input);
     }
     let outcome = match args.algorithm {
-        Algorithm::Object2vec { task: Object2vecTask::Train } => {
-            let mut stdout = std::io::stdout().lock();
-            match args.threads {
-                Some(threads) => object2vec::train_with_threads(&args.root, &mut stdout, threads),
-                None => object2vec::train(&args.root, &mut stdout),
-            }
-            .map_err(anyhow::Error::from)
+        Algorithm::Object2vec { task: Task::Train } => {
+            train(&args.root, args.threads, object2vec::train, object2vec::train_with_threads)
         }
-        Algorithm::Object2vec { task: Object2vecTask::Serve { port, address } } => {
+        Algorithm::Ubcf { task: Task::Train } => {
+            train(&args.root, args.threads, ubcf::train, ubcf::train_with_threads)
+        }
+        Algorithm::Object2vec { task: Task::Serve { port, address } } => {
             let model = args.root.join("model");
             crate::block_on(serve(move || Ok(Box::new(object2vec::Predictor::load(&model)?)), address, port))
+        }
+        Algorithm::Ubcf { task: Task::Serve { port, address } } => {
+            let model = args.root.join("model");
+            crate::block_on(serve(move || Ok(Box::new(ubcf::Predictor::load(&model)?)), address, port))
         }
         Algorithm::Sql { arguments } => crate::block_on(prepare(args.root, arguments)),
     };
@@ -115,6 +131,21 @@ fn end_with_standard_input() {
             Ok(_) => {}
         }
     }
+}
+
+/// Trains on the folder; the lines go to standard output.
+fn train(
+    root: &Path,
+    threads: Option<usize>,
+    with_best: fn(&Path, &mut dyn Write) -> Result<(), TrainFailure>,
+    with_given: fn(&Path, &mut dyn Write, usize) -> Result<(), TrainFailure>,
+) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    let trained = match threads {
+        Some(threads) => with_given(root, &mut stdout, threads),
+        None => with_best(root, &mut stdout),
+    };
+    Ok(trained?)
 }
 
 async fn serve(
