@@ -5,10 +5,13 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod contract;
 mod failure;
 pub mod kernels;
 pub mod object2vec;
 mod predict;
+mod random;
+mod tensor_file;
 
 pub use failure::{FailureKind, TrainFailure};
 pub use predict::{InvokeFailure, InvokeReply, LoadError, Predict};

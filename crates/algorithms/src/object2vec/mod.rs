@@ -11,9 +11,7 @@ mod hyperparameters;
 mod model_file;
 mod network;
 mod optimizer;
-mod random;
 mod serving;
-mod tensor_file;
 mod training;
 
 pub use serving::Predictor;

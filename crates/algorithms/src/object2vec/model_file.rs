@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::hyperparameters::Hyperparameters;
 use super::network::{Network, Role, Shape};
-use super::tensor_file::{self, Format};
+use crate::tensor_file::{self, Format};
 
-const FORMAT: Format = Format { magic: b"SBOBJ2V\0", version: 1, name: "model" };
+const FORMAT: Format = Format { magic: b"SBOBJ2V\0", version: 1, algorithm: "object2vec", name: "model" };
 
 #[derive(Serialize, Deserialize)]
 struct Header {
@@ -64,7 +64,7 @@ fn tensors(shape: &Shape) -> Vec<Tensor> {
 /// What the file system says.
 pub(crate) fn save(path: &Path, network: &Network, hyperparameters: &Hyperparameters) -> std::io::Result<()> {
     let header = Header { hyperparameters: hyperparameters.values.clone(), tensors: tensors(&network.shape) };
-    tensor_file::save(path, &FORMAT, &header, |out| out.network(network))
+    tensor_file::save(path, &FORMAT, &header, |out| network.write(out))
 }
 
 /// Reads a model.
@@ -86,7 +86,7 @@ pub(crate) fn load(path: &Path) -> Result<(Network, Hyperparameters), String> {
     }
     let network = reader.tensors(shape.parameters(), |from| {
         let mut network = Network::zeroed(shape);
-        from.network(&mut network)?;
+        network.read(from)?;
         Ok(network)
     })?;
     Ok((network, hyperparameters))

@@ -4,21 +4,14 @@
 //! are read in the order of their paths, so the same folder gives the same records. Names that begin with a dot are
 //! skipped.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::line::{Record, SIDES, parse};
 use super::{Dataset, Tokens};
 use crate::TrainFailure;
+use crate::contract::{each_line, files};
 use crate::object2vec::hyperparameters::EncoderConfig;
 
-/// Longest line, in bytes: two lists of 5,000 ids take 80 kB; the rest is room for keys that are not used.
-const MAX_LINE: u64 = 4 << 20;
-/// Deepest folder below the channel.
-const MAX_DEPTH: usize = 16;
-/// Most files in a channel.
-const MAX_FILES: usize = 1_000_000;
 /// Most records in a channel: record numbers are 31 bits wide in the training loop.
 const MAX_RECORDS: usize = i32::MAX as usize;
 
@@ -38,13 +31,10 @@ pub(crate) fn read_channel(
     folder: &Path,
     expected: &Expected<'_>,
 ) -> Result<Dataset, TrainFailure> {
-    let mut files = Vec::new();
-    list(folder, 0, &mut files)?;
-    let mut reader =
-        ChannelReader { expected, record: Record::default(), line: Vec::new(), data: Dataset::default() };
-    for file in &files {
-        let shown = file.strip_prefix(folder).unwrap_or(file).display().to_string();
-        reader.read(file, &format!("{name}/{shown}"))?;
+    let files = files(name, folder)?;
+    let mut reader = ChannelReader { expected, record: Record::default(), data: Dataset::default() };
+    for (path, shown) in &files {
+        reader.read(path, shown)?;
     }
     let data = reader.data;
     if data.len() == 0 {
@@ -56,67 +46,21 @@ pub(crate) fn read_channel(
     Ok(data)
 }
 
-/// All files below `folder`, by path.
-fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), TrainFailure> {
-    let broken =
-        |e: std::io::Error| TrainFailure::algorithm(format!("cannot read {}: {e}", folder.display()));
-    let mut entries = fs::read_dir(folder).map_err(broken)?.collect::<Result<Vec<_>, _>>().map_err(broken)?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let path = entry.path();
-        if fs::metadata(&path).map_err(broken)?.is_dir() {
-            if depth == MAX_DEPTH {
-                return Err(TrainFailure::client(format!("{} is nested too deeply", path.display())));
-            }
-            list(&path, depth + 1, files)?;
-        } else {
-            if files.len() == MAX_FILES {
-                return Err(TrainFailure::client(format!(
-                    "{} holds more than {MAX_FILES} files",
-                    folder.display()
-                )));
-            }
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
 struct ChannelReader<'a> {
     expected: &'a Expected<'a>,
     record: Record,
-    line: Vec<u8>,
     data: Dataset,
 }
 
 impl ChannelReader<'_> {
     fn read(&mut self, path: &Path, shown: &str) -> Result<(), TrainFailure> {
-        let broken = |e: std::io::Error| TrainFailure::algorithm(format!("cannot read {shown}: {e}"));
-        let mut file = BufReader::with_capacity(1 << 18, File::open(path).map_err(broken)?);
-        for number in 1u64.. {
-            self.line.clear();
-            let size = file.by_ref().take(MAX_LINE).read_until(b'\n', &mut self.line).map_err(broken)?;
-            if size == 0 {
-                break;
-            }
-            let text = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
-            let wrong = |what: String| TrainFailure::client(format!("{shown}, line {number}: {what}"));
-            if size as u64 == MAX_LINE && text.len() == size {
-                return Err(wrong(format!("the line is longer than {MAX_LINE} bytes")));
-            }
-            if text.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            parse(text, &mut self.record).map_err(wrong)?;
+        each_line(path, shown, |text| {
+            parse(text, &mut self.record)?;
             if self.data.len() == MAX_RECORDS {
-                return Err(wrong(format!("a channel may have at most {MAX_RECORDS} records")));
+                return Err(format!("a channel may have at most {MAX_RECORDS} records"));
             }
-            accept(self.expected, &self.record, &mut self.data).map_err(wrong)?;
-        }
-        Ok(())
+            accept(self.expected, &self.record, &mut self.data)
+        })
     }
 }
 
@@ -160,6 +104,8 @@ pub(crate) fn check_ids(key: &str, list: &[u32], vocab_size: usize) -> Result<()
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::object2vec::hyperparameters::EncoderNetwork;
 
@@ -231,7 +177,7 @@ mod tests {
             message("oops"),
             "ClientError: train/part-0, line 2: not a JSON object: expected value at column 1"
         );
-        let long = " ".repeat(MAX_LINE as usize + 5);
+        let long = " ".repeat((4 << 20) + 5);
         assert!(message(&long).ends_with("line 2: the line is longer than 4194304 bytes"));
         assert_eq!(
             read(&[]).err().unwrap().to_string(),

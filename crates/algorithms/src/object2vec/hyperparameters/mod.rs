@@ -10,11 +10,11 @@ mod table;
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
-
+use super::ALGORITHM_NAME;
 use crate::TrainFailure;
+use crate::contract::{Spec, Values, pairs};
 pub(crate) use own::{History, Own};
-use table::{Kind, SPECS};
+use table::SPECS;
 
 /// How a token list becomes a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,24 +139,7 @@ impl Hyperparameters {
     /// # Errors
     /// A client failure that names the hyperparameter and the value.
     pub(crate) fn from_json(bytes: &[u8]) -> Result<Self, TrainFailure> {
-        let given: Map<String, Value> = serde_json::from_slice(bytes).map_err(|e| {
-            TrainFailure::client(format!("hyperparameters.json is not a JSON object of strings: {e}"))
-        })?;
-        let mut pairs = BTreeMap::new();
-        for (name, value) in given {
-            let text = match value {
-                Value::String(text) => text,
-                Value::Number(number) => number.to_string(),
-                Value::Bool(flag) => flag.to_string(),
-                other => {
-                    return Err(TrainFailure::client(format!(
-                        "Hyperparameter '{name}': {other} is not a string"
-                    )));
-                }
-            };
-            pairs.insert(name, text);
-        }
-        Self::from_pairs(pairs)
+        Self::from_pairs(pairs(bytes)?)
     }
 
     /// Checks names and values.
@@ -165,12 +148,7 @@ impl Hyperparameters {
     /// As [`Hyperparameters::from_json`].
     pub(crate) fn from_pairs(given: BTreeMap<String, String>) -> Result<Self, TrainFailure> {
         for (name, value) in &given {
-            let spec = table::find(name).ok_or_else(|| {
-                TrainFailure::client(format!(
-                    "Hyperparameter '{name}' is not known to object2vec (value '{value}'). Check its spelling"
-                ))
-            })?;
-            check(name, value.trim(), spec.kind)?;
+            Spec::find(SPECS, ALGORITHM_NAME, name, value)?.check(value.trim())?;
         }
         let values = Values(effective(given)?);
         values.build()
@@ -214,52 +192,8 @@ fn effective(given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>
     Ok(values)
 }
 
-/// Type and range of one value.
-fn check(name: &str, value: &str, kind: Kind) -> Result<(), TrainFailure> {
-    let refuse = |why: String| Err(TrainFailure::client(format!("Hyperparameter '{name}': {value} {why}")));
-    let int = |low: i64, high: i64| match value.parse::<i64>() {
-        Ok(number) if (low..=high).contains(&number) => Ok(()),
-        Ok(_) => refuse(format!("is out of range [{low}, {high}]")),
-        Err(_) => refuse("is not an integer".to_owned()),
-    };
-    let float = |low: f64, high: f64| match value.parse::<f64>() {
-        Ok(number) if (low..=high).contains(&number) => Ok(()),
-        Ok(number) if number.is_nan() => refuse("is not a number".to_owned()),
-        Ok(_) => refuse(format!("is out of range [{low}, {high}]")),
-        Err(_) => refuse("is not a number".to_owned()),
-    };
-    match kind {
-        Kind::Int(low, high) => int(low, high),
-        Kind::AutoInt(..) if value == "auto" => Ok(()),
-        Kind::AutoInt(low, high) => int(low, high),
-        Kind::Float(low, high) => float(low, high),
-        Kind::AutoFloat(..) if value == "auto" => Ok(()),
-        Kind::AutoFloat(low, high) => float(low, high),
-        Kind::Range if value.is_empty() || own::parse_range(value).is_some() => Ok(()),
-        Kind::Range => {
-            refuse("is not two numbers separated by a comma, the lower first, such as 1,5".to_owned())
-        }
-        Kind::Bool if parse_bool(value).is_some() => Ok(()),
-        Kind::Bool => refuse("is not one of [true, false]".to_owned()),
-        Kind::Choice(words) if words.contains(&value) => Ok(()),
-        Kind::Choice(words) => refuse(format!("is not one of [{}]", words.join(", "))),
-        Kind::FileName if value.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_') => Ok(()),
-        Kind::FileName => refuse("may hold only letters, digits, dots and underscores".to_owned()),
-        Kind::Comparators if parse_comparators(value).is_some() => Ok(()),
-        Kind::Comparators => refuse(
-            "is not a comma-separated list of different comparators out of [hadamard, concat, abs_diff]"
-                .to_owned(),
-        ),
-        Kind::Ignored => Ok(()),
-    }
-}
-
-fn parse_bool(value: &str) -> Option<bool> {
-    match value.to_ascii_lowercase().as_str() {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
-    }
+fn is_comparators(value: &str) -> bool {
+    parse_comparators(value).is_some()
 }
 
 fn parse_comparators(value: &str) -> Option<Vec<Comparator>> {
@@ -279,25 +213,7 @@ fn parse_comparators(value: &str) -> Option<Vec<Comparator>> {
     Some(list)
 }
 
-/// Values in force, all checked.
-struct Values(BTreeMap<String, String>);
-
 impl Values {
-    fn text(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", String::as_str)
-    }
-
-    fn flag(&self, name: &str) -> bool {
-        parse_bool(self.text(name)).unwrap_or(false)
-    }
-
-    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<T, TrainFailure> {
-        let value = self.text(name);
-        value
-            .parse()
-            .map_err(|_| TrainFailure::client(format!("Hyperparameter '{name}': {value} cannot be read")))
-    }
-
     fn encoder(&self, side: &str) -> Result<EncoderConfig, TrainFailure> {
         let name = |what: &str| format!("{side}_{what}");
         let (network, automatic) = match self.text(&name("network")) {

@@ -1,72 +1,49 @@
 //! Every hyperparameter of the algorithm, its type, its bounds and its default: facts of the public documentation.
 
-/// What a value may be.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
-    /// A whole number within bounds.
-    Int(i64, i64),
-    /// A number within bounds.
-    Float(f64, f64),
-    /// `true` or `false` in any case.
-    Bool,
-    /// One of these words.
-    Choice(&'static [&'static str]),
-    /// A file name of letters, digits, dots and underscores; may be empty.
-    FileName,
-    /// `auto` or a whole number within bounds.
-    AutoInt(i64, i64),
-    /// `auto` or a number within bounds.
-    AutoFloat(f64, f64),
-    /// Two numbers separated by a comma, the lower first; may be empty.
-    Range,
-    /// An ordered, non-empty choice of comparators, separated by commas.
-    Comparators,
-    /// Accepted and not used.
-    Ignored,
-}
+use super::{is_comparators, own};
+use crate::contract::{Kind, Spec, required, spec};
 
-/// One hyperparameter.
-pub(super) struct Spec {
-    pub name: &'static str,
-    pub kind: Kind,
-    /// `None`: required, or taken from elsewhere.
-    pub default: Option<&'static str>,
-}
-
-const fn spec(name: &'static str, kind: Kind, default: &'static str) -> Spec {
-    Spec { name, kind, default: Some(default) }
-}
-
-const fn without_default(name: &'static str, kind: Kind) -> Spec {
-    Spec { name, kind, default: None }
-}
-
+/// A file name of letters, digits, dots and underscores; may be empty.
+const FILE_NAME: Kind = Kind::Text(
+    |value| value.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_'),
+    "may hold only letters, digits, dots and underscores",
+);
+/// An ordered, non-empty choice of comparators, separated by commas.
+const COMPARATORS: Kind = Kind::Text(
+    is_comparators,
+    "is not a comma-separated list of different comparators out of [hadamard, concat, abs_diff]",
+);
+/// Two numbers separated by a comma, the lower first; may be empty.
+const RANGE: Kind = Kind::Text(
+    |value| value.is_empty() || own::parse_range(value).is_some(),
+    "is not two numbers separated by a comma, the lower first, such as 1,5",
+);
 const ENCODERS: &[&str] = &["hcnn", "bilstm", "pooled_embedding"];
 const MAX_VOCABULARY: i64 = 3_000_000;
 
 /// All of them. Names that begin with an underscore and are not AWS's are sagebrush's own.
 pub(super) const SPECS: &[Spec] = &[
-    without_default("enc0_max_seq_len", Kind::Int(1, 5000)),
-    without_default("enc0_vocab_size", Kind::Int(2, MAX_VOCABULARY)),
+    required("enc0_max_seq_len", Kind::Int(1, 5000)),
+    required("enc0_vocab_size", Kind::Int(2, MAX_VOCABULARY)),
     spec("enc_dim", Kind::Int(4, 10_000), "4096"),
     spec("enc0_network", Kind::Choice(ENCODERS), "hcnn"),
     spec("enc0_cnn_filter_width", Kind::Int(1, 9), "3"),
     spec("enc0_layers", Kind::AutoInt(1, 4), "auto"),
     spec("enc0_token_embedding_dim", Kind::Int(2, 1000), "300"),
-    spec("enc0_pretrained_embedding_file", Kind::FileName, ""),
+    spec("enc0_pretrained_embedding_file", FILE_NAME, ""),
     spec("enc0_freeze_pretrained_embedding", Kind::Bool, "true"),
-    spec("enc0_vocab_file", Kind::FileName, ""),
+    spec("enc0_vocab_file", FILE_NAME, ""),
     spec("enc1_network", Kind::Choice(&["enc0", "hcnn", "bilstm", "pooled_embedding"]), "enc0"),
-    without_default("enc1_max_seq_len", Kind::Int(1, 5000)),
-    without_default("enc1_vocab_size", Kind::Int(2, MAX_VOCABULARY)),
+    required("enc1_max_seq_len", Kind::Int(1, 5000)),
+    required("enc1_vocab_size", Kind::Int(2, MAX_VOCABULARY)),
     spec("enc1_cnn_filter_width", Kind::Int(1, 9), "3"),
     spec("enc1_layers", Kind::AutoInt(1, 4), "auto"),
     spec("enc1_token_embedding_dim", Kind::Int(2, 1000), "300"),
-    spec("enc1_pretrained_embedding_file", Kind::FileName, ""),
+    spec("enc1_pretrained_embedding_file", FILE_NAME, ""),
     spec("enc1_freeze_pretrained_embedding", Kind::Bool, "true"),
-    spec("enc1_vocab_file", Kind::FileName, ""),
+    spec("enc1_vocab_file", FILE_NAME, ""),
     spec("bucket_width", Kind::Int(0, 100), "0"),
-    spec("comparator_list", Kind::Comparators, "hadamard, concat, abs_diff"),
+    spec("comparator_list", COMPARATORS, "hadamard, concat, abs_diff"),
     spec("dropout", Kind::Float(0.0, 1.0), "0"),
     spec("early_stopping_patience", Kind::Int(1, 5), "3"),
     spec("early_stopping_tolerance", Kind::Float(1e-6, 0.1), "0.01"),
@@ -96,10 +73,6 @@ pub(super) const SPECS: &[Spec] = &[
     spec("_history_table", Kind::Choice(&["own", "shared"]), "own"),
     spec("_history_dropout", Kind::Float(0.0, 1.0), "0"),
     spec("_learning_rate_schedule", Kind::Choice(&["constant", "linear", "cosine"]), "constant"),
-    spec("_output_range", Kind::Range, ""),
+    spec("_output_range", RANGE, ""),
     spec("_weight_average_epochs", Kind::Float(0.0, 100.0), "0"),
 ];
-
-pub(super) fn find(name: &str) -> Option<&'static Spec> {
-    SPECS.iter().find(|spec| spec.name == name)
-}

@@ -20,8 +20,9 @@ mod history;
 mod workspace;
 
 use super::hyperparameters::{Activation, Comparator, EncoderNetwork, Hyperparameters};
-use super::random::Random;
 use crate::kernels::Matrix;
+use crate::random::Random;
+use crate::tensor_file::{Reader, Writer};
 pub(crate) use backward::States;
 pub(crate) use encoder::EncoderLayer;
 pub(crate) use factored::Factored;
@@ -246,6 +247,24 @@ impl Network {
     /// As [`Network::dense`].
     pub(crate) fn dense_mut(&mut self) -> impl Iterator<Item = &mut Layer> {
         self.encoders.iter_mut().flatten().chain(&mut self.layers)
+    }
+
+    /// Writes all parameters: tables, then weights and bias of each dense layer.
+    pub(crate) fn write(&self, out: &mut Writer) -> std::io::Result<()> {
+        self.tables.iter().try_for_each(|table| out.matrix(table))?;
+        self.dense().try_for_each(|layer| {
+            out.matrix(&layer.weights)?;
+            out.floats(&layer.bias)
+        })
+    }
+
+    /// Reads what [`Network::write`] wrote for the same shape.
+    pub(crate) fn read(&mut self, from: &mut Reader<'_>) -> Result<(), String> {
+        self.tables.iter_mut().try_for_each(|table| from.matrix(table))?;
+        self.dense_mut().try_for_each(|layer| {
+            from.matrix(&mut layer.weights)?;
+            from.floats(&mut layer.bias)
+        })
     }
 
     /// Overwrites all parameters with those of a network of the same shape.

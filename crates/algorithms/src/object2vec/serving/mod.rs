@@ -14,6 +14,7 @@ use super::dataset::Tokens;
 use super::hyperparameters::{Hyperparameters, OutputLayer};
 use super::network::{Batch, Dropouts, Factored, Network, Pair, Workspace, factored, softmax};
 use super::{MODEL_FILE, model_file};
+use crate::contract::{Format, accepted};
 use crate::kernels::{Matrix, Pool};
 use crate::{InvokeFailure, InvokeReply, LoadError, Predict};
 use request::{Instances, Limits, Mode};
@@ -28,13 +29,6 @@ const PARALLEL_FROM: usize = 16;
 const MAX_THREADS: usize = 8;
 /// Workspaces kept for the next requests.
 const MAX_IDLE: usize = 4;
-
-/// The two formats of requests and answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Json,
-    JsonLines,
-}
 
 /// A model, ready to answer.
 pub struct Predictor {
@@ -59,7 +53,7 @@ impl Predict for Predictor {
         body: &[u8],
     ) -> Result<InvokeReply, InvokeFailure> {
         let media = request::media_type(content_type)?;
-        let answer = request::accepted(accept, media.format)?;
+        let answer = accepted(accept, media.format)?;
         let lengths = media.max_seq_lens.unwrap_or(self.max_seq_lens);
         let limits =
             Limits { max_seq_lens: lengths, vocab: self.network.shape.sides.each_ref().map(|s| s.vocab) };
@@ -68,11 +62,7 @@ impl Predict for Predictor {
             Mode::Pairs => self.scores(&instances, answer)?,
             Mode::Single(side) => self.embeddings(side, &instances.sides[side], answer)?,
         };
-        let content_type = match answer {
-            Format::Json => "application/json",
-            Format::JsonLines => "application/jsonlines",
-        };
-        Ok(InvokeReply { content_type: content_type.to_owned(), body })
+        Ok(InvokeReply { content_type: answer.media_type().to_owned(), body })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writing of answers: `{"predictions": [{"<key>": [..]}, ...]}`, or one object per line.
 
-use super::Format;
 use crate::InvokeFailure;
+use crate::contract::Format;
 
 /// Room reserved for one number.
 const NUMBER: usize = 14;

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::Format;
 use crate::InvokeFailure;
+use crate::contract::{Format, format_named};
 use crate::object2vec::dataset::{SIDES, Tokens, check_ids, ids};
 
 /// Most tokens that `infer_max_seqlens` may allow.
@@ -38,25 +38,10 @@ pub(super) struct Media {
     pub max_seq_lens: Option<[usize; 2]>,
 }
 
-fn format_named(name: &str) -> Option<Format> {
-    match name.trim().to_ascii_lowercase().as_str() {
-        "application/json" => Some(Format::Json),
-        "application/jsonlines" | "application/x-jsonlines" => Some(Format::JsonLines),
-        _ => None,
-    }
-}
-
 /// Reads a content type with its parameters.
 pub(super) fn media_type(text: &str) -> Result<Media, InvokeFailure> {
     let mut parts = text.split(';');
-    let name = parts.next().unwrap_or_default();
-    let format = format_named(name).ok_or_else(|| InvokeFailure {
-        status: 415,
-        message: format!(
-            "The content type '{}' is not supported. Use application/json or application/jsonlines",
-            name.trim()
-        ),
-    })?;
+    let format = format_named(parts.next().unwrap_or_default())?;
     let mut max_seq_lens = None;
     for part in parts {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
@@ -73,28 +58,6 @@ fn sequence_lengths(text: &str) -> Result<[usize; 2], InvokeFailure> {
         InvokeFailure::bad(format!(
             "infer_max_seqlens: '{text}' is not two whole numbers from 1 to {MAX_SEQ_LEN}, separated by a comma"
         ))
-    })
-}
-
-/// The format of the answer: the first known one in `accept`, or that of the request where anything is accepted.
-pub(super) fn accepted(accept: Option<&str>, request: Format) -> Result<Format, InvokeFailure> {
-    let Some(accept) = accept.filter(|text| !text.trim().is_empty()) else {
-        return Ok(request);
-    };
-    for choice in accept.split(',') {
-        let name = choice.split(';').next().unwrap_or_default().trim();
-        if let Some(format) = format_named(name) {
-            return Ok(format);
-        }
-        if matches!(name, "*/*" | "application/*") {
-            return Ok(request);
-        }
-    }
-    Err(InvokeFailure {
-        status: 406,
-        message: format!(
-            "The answer cannot be given as '{accept}'. Accept application/json or application/jsonlines"
-        ),
     })
 }
 

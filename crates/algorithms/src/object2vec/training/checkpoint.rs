@@ -15,15 +15,15 @@ use serde::{Deserialize, Serialize};
 
 use super::average::Average;
 use super::epoch::Trainer;
-use super::log::Log;
-use super::setup::Folders;
 use crate::TrainFailure;
+use crate::contract::{Folders, Log};
 use crate::object2vec::dataset::Dataset;
 use crate::object2vec::hyperparameters::Hyperparameters;
 use crate::object2vec::network::Network;
-use crate::object2vec::tensor_file::{self, Format};
+use crate::tensor_file::{self, Format};
 
-const FORMAT: Format = Format { magic: b"SBOBJ2C\0", version: 1, name: "checkpoint" };
+const FORMAT: Format =
+    Format { magic: b"SBOBJ2C\0", version: 1, algorithm: "object2vec", name: "checkpoint" };
 const FILE: &str = "object2vec.checkpoint";
 /// Hyperparameters that may differ from those of the run that wrote the checkpoint: they decide when a run ends, or
 /// nothing at all.
@@ -105,10 +105,10 @@ impl Checkpoints {
             + states.numbers()
             + best.as_ref().map_or(0, |best| best.shape.parameters());
         let read = reader.tensors(numbers, |from| {
-            from.network(network)?;
+            network.read(from)?;
             states.restore(header.steps, |values| from.floats(values))?;
-            average.map_or(Ok(()), |average| from.network(average.restore(header.looks)))?;
-            best.as_mut().map_or(Ok(()), |best| from.network(best))
+            average.map_or(Ok(()), |average| average.restore(header.looks).read(from))?;
+            best.as_mut().map_or(Ok(()), |best| best.read(from))
         });
         read.map_err(failure)?;
         let best = best.unwrap_or_else(|| trainer.outcome(network).into_owned());
@@ -144,10 +144,10 @@ impl Checkpoints {
             best_follows: best.is_some(),
         };
         let saved = tensor_file::save(&self.path, &FORMAT, &header, |out| {
-            out.network(network)?;
+            network.write(out)?;
             states.visit(|values| out.floats(values))?;
-            average.map_or(Ok(()), |(average, _)| out.network(average))?;
-            best.map_or(Ok(()), |best| out.network(best))
+            average.map_or(Ok(()), |(average, _)| average.write(out))?;
+            best.map_or(Ok(()), |best| best.write(out))
         });
         saved.map_err(|e| {
             TrainFailure::algorithm(format!("cannot write the checkpoint {}: {e}", self.shown))

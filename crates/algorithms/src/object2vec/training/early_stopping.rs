@@ -4,7 +4,7 @@
 //! it is bad when its loss is above the least of those p losses minus t; more than p bad epochs in a row end the run.
 //! The best epoch is the one with the lowest loss, whatever the tolerance.
 
-use super::log::python_float;
+use crate::contract::python_float;
 
 /// Losses so far and what follows from them.
 pub(crate) struct EarlyStopping {

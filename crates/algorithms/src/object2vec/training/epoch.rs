@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use super::average::{Average, LOOKS};
-use super::log::Log;
 use super::report;
 use super::scores::Scores;
 use crate::TrainFailure;
+use crate::contract::Log;
 use crate::kernels::Pool;
 use crate::object2vec::dataset::Dataset;
 use crate::object2vec::hyperparameters::Hyperparameters;

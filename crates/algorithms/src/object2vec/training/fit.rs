@@ -5,16 +5,16 @@ use std::time::{Instant, SystemTime};
 use super::checkpoint::Checkpoints;
 use super::early_stopping::EarlyStopping;
 use super::epoch::Trainer;
-use super::log::Log;
 use super::order::{Order, Rule};
 use super::report::{self, Progress};
 use super::scores::Scores;
 use crate::TrainFailure;
+use crate::contract::Log;
 use crate::kernels::Pool;
 use crate::object2vec::dataset::Dataset;
 use crate::object2vec::hyperparameters::Hyperparameters;
 use crate::object2vec::network::{Dropouts, Network, Workspace};
-use crate::object2vec::random::Random;
+use crate::random::Random;
 
 /// Streams of random numbers, beside those of the network.
 const FILL_TRAIN: u64 = 100;

@@ -9,7 +9,6 @@ mod checkpoint;
 mod early_stopping;
 mod epoch;
 mod fit;
-mod log;
 mod memory;
 mod order;
 mod pretrained;
@@ -18,7 +17,6 @@ mod scores;
 mod setup;
 mod warnings;
 
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::time::SystemTime;
@@ -30,12 +28,13 @@ use super::hyperparameters::{Hyperparameters, OutputLayer};
 use super::model_file;
 use super::network::{Network, Shape};
 use super::optimizer::Optimizer;
+use super::{ALGORITHM_NAME, MODEL_FILE};
 use crate::TrainFailure;
+use crate::contract::{Folders, Log};
 use crate::kernels::Pool;
 use checkpoint::Checkpoints;
 use fit::{Evaluation, Fit};
-use log::Log;
-use setup::{DATA_CHANNELS, Folders};
+use setup::{DATA_CHANNELS, find_channels};
 
 /// Most threads that pay.
 const MAX_THREADS: usize = 16;
@@ -60,19 +59,16 @@ pub fn train_with_threads(root: &Path, stdout: &mut dyn Write, threads: usize) -
     let mut log = Log::new(stdout, "algo-1".to_owned());
     let result = run(&folders, &mut log, threads);
     if let Err(failure) = &result {
-        // The failure itself matters more than a log or a folder that cannot be written.
-        let _ = log.error(failure);
-        let path = folders.failure();
-        let _ = path.parent().map(fs::create_dir_all);
-        let _ = fs::write(path, failure.to_string());
+        folders.report(&mut log, failure);
     }
     result
 }
 
 fn run(folders: &Folders<'_>, log: &mut Log<'_>, threads: usize) -> Result<(), TrainFailure> {
     let started = SystemTime::now();
-    let (h, given) = folders.read_hyperparameters()?;
-    if let Some(host) = folders.read_host()? {
+    let given = folders.read_hyperparameters()?;
+    let h = Hyperparameters::from_json(&given)?;
+    if let Some(host) = folders.read_host(ALGORITHM_NAME)? {
         log.set_host(host);
     }
     announce(folders, log, &h, &given)?;
@@ -96,7 +92,7 @@ fn run(folders: &Folders<'_>, log: &mut Log<'_>, threads: usize) -> Result<(), T
     let best = fit.run(log, network)?;
     let network = best.network;
     log.info(format!("Best model based on epoch {}. Best loss: {:.3}", best.epoch, best.loss))?;
-    let path = folders.model();
+    let path = folders.model(MODEL_FILE);
     log.info(format!("Serializing model to {}", folders.shown(&path)))?;
     model_file::save(&path, &network, &h).map_err(|e| {
         TrainFailure::algorithm(format!("cannot write the model {}: {e}", folders.shown(&path)))
@@ -143,7 +139,7 @@ fn read_channels(
     log: &mut Log<'_>,
     h: &Hyperparameters,
 ) -> Result<[Option<Dataset>; 3], TrainFailure> {
-    let present = folders.find_channels()?;
+    let present = find_channels(folders)?;
     let expected = Expected {
         encoders: &h.encoders,
         classes: (h.output_layer == OutputLayer::Softmax).then_some(h.num_classes),

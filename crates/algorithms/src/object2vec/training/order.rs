@@ -8,7 +8,7 @@
 use crate::object2vec::dataset::Dataset;
 use crate::object2vec::hyperparameters::Hyperparameters;
 use crate::object2vec::network::Pair;
-use crate::object2vec::random::Random;
+use crate::random::Random;
 
 /// How samples are told apart by length.
 #[derive(Clone, Copy)]

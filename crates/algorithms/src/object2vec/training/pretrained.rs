@@ -9,9 +9,8 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::log::Log;
-use super::setup::Folders;
 use crate::TrainFailure;
+use crate::contract::{Folders, Log};
 use crate::kernels::Matrix;
 use crate::object2vec::hyperparameters::Hyperparameters;
 use crate::object2vec::network::Network;

@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
-use super::log::{Log, python_time};
 use super::order::{Bucket, Rule};
 use super::scores::Scores;
 use crate::TrainFailure;
+use crate::contract::{Log, python_time};
 use crate::object2vec::dataset::Dataset;
 use crate::object2vec::hyperparameters::Hyperparameters;
 

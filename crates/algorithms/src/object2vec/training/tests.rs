@@ -1,11 +1,12 @@
 //! Whole runs on small folders: lines, files, failures, repeatability.
 
+use std::fs;
 use std::path::Path;
 
 use super::*;
 use crate::Predict as _;
-use crate::object2vec::random::Random;
 use crate::object2vec::{MODEL_FILE, Predictor};
+use crate::random::Random;
 
 const PARAMETERS: [(&str, &str); 12] = [
     ("enc0_max_seq_len", "1"),

@@ -1,8 +1,8 @@
 //! What a user should know before the first epoch: settings that are known to destroy a model, data that cannot tell
 //! how good it is.
 
-use super::log::Log;
 use crate::TrainFailure;
+use crate::contract::Log;
 use crate::object2vec::dataset::{Dataset, SIDES, Tokens};
 use crate::object2vec::hyperparameters::Hyperparameters;
 

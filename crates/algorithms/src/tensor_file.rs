@@ -22,20 +22,21 @@ use crc_fast::{CrcAlgorithm, Digest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::network::Network;
 use crate::kernels::Matrix;
 
-/// Longest header: some fifty names with short values, and a loss per epoch.
-const MAX_HEADER: u32 = 1 << 20;
+/// Longest header: the titles and words of the largest title model.
+const MAX_HEADER: u32 = 1 << 30;
 /// Bytes converted at a time.
 const PIECE: usize = 1 << 16;
 /// Bytes of a file beside its header and tensors.
 const FRAME: u64 = 24;
 
 /// What a file is: eight bytes, a version, and the words for it in messages.
-pub(super) struct Format {
+pub(crate) struct Format {
     pub magic: &'static [u8; 8],
     pub version: u32,
+    /// The algorithm whose file it is.
+    pub algorithm: &'static str,
     pub name: &'static str,
 }
 
@@ -43,7 +44,7 @@ pub(super) struct Format {
 ///
 /// # Errors
 /// What the file system says.
-pub(super) fn save(
+pub(crate) fn save(
     path: &Path,
     format: &Format,
     header: &impl Serialize,
@@ -85,7 +86,7 @@ fn write(
 }
 
 /// Takes tensors and keeps the checksum of what it writes.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     file: BufWriter<File>,
     sum: Digest,
     bytes: Vec<u8>,
@@ -98,7 +99,7 @@ impl Writer {
     }
 
     /// One row of numbers.
-    pub(super) fn floats(&mut self, values: &[f32]) -> std::io::Result<()> {
+    pub(crate) fn floats(&mut self, values: &[f32]) -> std::io::Result<()> {
         for piece in values.chunks(PIECE / 4) {
             let mut bytes = std::mem::take(&mut self.bytes);
             bytes.clear();
@@ -111,17 +112,8 @@ impl Writer {
     }
 
     /// All rows of a matrix.
-    pub(super) fn matrix(&mut self, matrix: &Matrix) -> std::io::Result<()> {
+    pub(crate) fn matrix(&mut self, matrix: &Matrix) -> std::io::Result<()> {
         (0..matrix.rows()).try_for_each(|row| self.floats(matrix.row(row)))
-    }
-
-    /// All parameters of a network: tables, then weights and bias of each dense layer.
-    pub(super) fn network(&mut self, network: &Network) -> std::io::Result<()> {
-        network.tables.iter().try_for_each(|table| self.matrix(table))?;
-        network.dense().try_for_each(|layer| {
-            self.matrix(&layer.weights)?;
-            self.floats(&layer.bias)
-        })
     }
 }
 
@@ -129,16 +121,32 @@ impl Writer {
 ///
 /// # Errors
 /// A sentence that says what is wrong with the file.
-pub(super) fn open<H: DeserializeOwned>(path: &Path, format: &Format) -> Result<Option<(H, Reader)>, String> {
+pub(crate) fn open<H: DeserializeOwned>(
+    path: &Path,
+    format: &Format,
+) -> Result<Option<(H, Reader<'static>)>, String> {
     let shown = path.display();
     let file = match File::open(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(|e| format!("cannot open the {} {shown}: {e}", format.name))?,
     };
+    let size = file.metadata().map_err(|e| format!("cannot read the {} {shown}: {e}", format.name))?.len();
+    read(Box::new(file), size, &shown.to_string(), format).map(Some)
+}
+
+/// Reads the header of a file of `size` bytes from wherever it is; messages call it `shown`.
+///
+/// # Errors
+/// A sentence that says what is wrong with the file.
+pub(crate) fn read<'a, H: DeserializeOwned>(
+    source: Box<dyn Read + 'a>,
+    size: u64,
+    shown: &str,
+    format: &Format,
+) -> Result<(H, Reader<'a>), String> {
     let unusable = |what: String| format!("the {} {shown} cannot be used: {what}", format.name);
-    let size = file.metadata().map_err(|e| unusable(e.to_string()))?.len();
     let mut reader = Reader {
-        file,
+        file: source,
         sum: Digest::new(CrcAlgorithm::Crc64Nvme),
         bytes: vec![0; PIECE],
         size,
@@ -146,12 +154,12 @@ pub(super) fn open<H: DeserializeOwned>(path: &Path, format: &Format) -> Result<
         shown: format!("the {} {shown} cannot be used: ", format.name),
     };
     let header = reader.header(format).map_err(unusable)?;
-    Ok(Some((header, reader)))
+    Ok((header, reader))
 }
 
 /// Gives tensors and keeps the checksum of what it reads.
-pub(super) struct Reader {
-    file: File,
+pub(crate) struct Reader<'a> {
+    file: Box<dyn Read + 'a>,
     sum: Digest,
     bytes: Vec<u8>,
     size: u64,
@@ -159,7 +167,7 @@ pub(super) struct Reader {
     shown: String,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn take(&mut self, into: &mut [u8]) -> Result<(), String> {
         self.file.read_exact(into).map_err(|e| match e.kind() {
             std::io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
@@ -179,14 +187,14 @@ impl Reader {
         let mut magic = [0; 8];
         self.take(&mut magic)?;
         if magic != *format.magic {
-            return Err(format!("it is not an object2vec {} of sagebrush", format.name));
+            return Err(format!("it is not a {} of sagebrush's {}", format.name, format.algorithm));
         }
         let (version, own) = (self.number()?, format.version);
         if version != own {
             return Err(format!("it has version {version}; this version of sagebrush reads version {own}"));
         }
         let length = self.number()?;
-        if length > MAX_HEADER {
+        if length > MAX_HEADER || u64::from(length) > self.size {
             return Err("its header is damaged".to_owned());
         }
         let mut header = vec![0; length as usize];
@@ -199,7 +207,7 @@ impl Reader {
     ///
     /// # Errors
     /// A sentence that says what is wrong with the file, as also when `read` says so.
-    pub(super) fn tensors<T>(
+    pub(crate) fn tensors<T>(
         mut self,
         numbers: usize,
         read: impl FnOnce(&mut Self) -> Result<T, String>,
@@ -224,7 +232,7 @@ impl Reader {
     }
 
     /// One row of numbers.
-    pub(super) fn floats(&mut self, into: &mut [f32]) -> Result<(), String> {
+    pub(crate) fn floats(&mut self, into: &mut [f32]) -> Result<(), String> {
         let mut bytes = std::mem::take(&mut self.bytes);
         let done = into.chunks_mut(PIECE / 4).try_for_each(|piece| {
             let raw = &mut bytes[..piece.len() * 4];
@@ -239,19 +247,7 @@ impl Reader {
     }
 
     /// All rows of a matrix.
-    pub(super) fn matrix(&mut self, into: &mut Matrix) -> Result<(), String> {
+    pub(crate) fn matrix(&mut self, into: &mut Matrix) -> Result<(), String> {
         (0..into.rows()).try_for_each(|row| self.floats(into.row_mut(row)))
-    }
-
-    /// All parameters of a network.
-    pub(super) fn network(&mut self, into: &mut Network) -> Result<(), String> {
-        for table in &mut into.tables {
-            self.matrix(table)?;
-        }
-        for layer in into.dense_mut() {
-            self.matrix(&mut layer.weights)?;
-            self.floats(&mut layer.bias)?;
-        }
-        Ok(())
     }
 }
