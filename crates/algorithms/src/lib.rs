@@ -10,8 +10,10 @@ mod failure;
 pub mod kernels;
 pub mod object2vec;
 mod predict;
+mod principal;
 mod random;
 mod tensor_file;
+pub mod title_embedding;
 
 pub use failure::{FailureKind, TrainFailure};
 pub use predict::{InvokeFailure, InvokeReply, LoadError, Predict};

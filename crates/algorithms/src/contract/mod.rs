@@ -4,6 +4,7 @@
 //! Promises: whatever is wrong in a folder is a [`crate::TrainFailure`] that names the place. Never: knows what an
 //! algorithm computes, or writes outside the folder it is given.
 
+pub(crate) mod csv;
 mod folders;
 mod hyperparameters;
 mod log;
