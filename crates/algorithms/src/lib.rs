@@ -14,6 +14,7 @@ mod principal;
 mod random;
 mod tensor_file;
 pub mod title_embedding;
+pub mod tsne;
 
 pub use failure::{FailureKind, TrainFailure};
 pub use predict::{InvokeFailure, InvokeReply, LoadError, Predict};

@@ -1,6 +1,6 @@
 //! CSV files of a channel: a header, then rows.
 
-use std::path::Path;
+use std::io::Read;
 
 use csv::{ByteRecord, ReaderBuilder};
 
@@ -23,13 +23,13 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Reads a file: `header` makes of the names of the columns what `row` needs for every row. What they say of a row is
+/// Reads a table: `header` makes of the names of the columns what `row` needs for every row. What they say of a row is
 /// completed by its line.
 ///
 /// # Errors
 /// A client failure that names the file and the line.
 pub(crate) fn each_row<T>(
-    path: &Path,
+    source: impl Read,
     shown: &str,
     delimiter: u8,
     header: impl FnOnce(&[String]) -> Result<T, String>,
@@ -46,7 +46,7 @@ pub(crate) fn each_row<T>(
             _ => wrong(line, e.to_string()),
         }
     };
-    let mut reader = ReaderBuilder::new().delimiter(delimiter).from_path(path).map_err(broken)?;
+    let mut reader = ReaderBuilder::new().delimiter(delimiter).from_reader(source);
     let names = reader.byte_headers().map_err(broken)?;
     let names: Vec<String> = names
         .iter()

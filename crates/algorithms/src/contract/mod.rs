@@ -10,7 +10,7 @@ mod hyperparameters;
 mod log;
 mod media;
 
-pub(crate) use folders::{Folders, each_line, files};
+pub(crate) use folders::{Folders, each_line, files, open};
 pub(crate) use hyperparameters::{Kind, Spec, Values, pairs, required, spec};
 pub(crate) use log::{Log, python_float, python_time};
 pub(crate) use media::{Format, accepted, format_named};

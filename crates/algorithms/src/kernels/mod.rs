@@ -19,6 +19,7 @@ mod map;
 mod pool;
 mod recurrent;
 mod rows;
+mod student;
 mod transpose;
 
 pub use buffer::{Buffer, Matrix};
@@ -34,6 +35,7 @@ pub use map::MappedFile;
 pub use pool::Pool;
 pub use recurrent::{latest_maximum, lstm_backward, lstm_forward, spread_maximum};
 pub use rows::{for_rows_mut, for_shifted_rows_mut};
+pub use student::{GROUP, Group, attract, repel};
 
 /// Width, in floats, of the widest vector register used; rows of all buffers are padded to a multiple of it.
 pub const LANES: usize = 16;

@@ -4,7 +4,6 @@
 //! books, and joins do.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -12,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::hyperparameters::Hyperparameters;
 use crate::TrainFailure;
-use crate::contract::{Folders, csv, each_line};
+use crate::contract::{Folders, csv, each_line, open};
 
 /// The channel of the titles.
 pub(super) const CHANNEL: &str = "train";
@@ -75,7 +74,7 @@ pub(super) fn read(folders: &Folders<'_>, h: &Hyperparameters) -> Result<Titles,
 /// Whether a file's first character that is no space opens an object.
 fn begins_with_brace(path: &Path, shown: &str) -> Result<bool, TrainFailure> {
     let mut head = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(4096).read_to_end(&mut head));
+    let read = open(path, shown)?.take(4096).read_to_end(&mut head);
     read.map_err(|e| TrainFailure::algorithm(format!("cannot read {shown}: {e}")))?;
     Ok(head.trim_ascii_start().starts_with(b"{"))
 }
@@ -97,7 +96,7 @@ fn read_csv(path: &Path, shown: &str, h: &Hyperparameters, titles: &mut Titles) 
         };
         Ok((id, title))
     };
-    csv::each_row(path, shown, h.delimiter, columns, |&(id, title), row| {
+    csv::each_row(open(path, shown)?, shown, h.delimiter, columns, |&(id, title), row| {
         titles.add(row.field(id)?.trim(), row.field(title)?.trim())
     })
 }
