@@ -3,10 +3,10 @@
 
 use std::io::{Read, Write};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use sagebrush_algorithms::{LoadError, Predict, object2vec};
+use sagebrush_algorithms::{LoadError, Predict, TrainFailure, object2vec, title_embedding, tsne};
 use sagebrush_control_plane::{BuiltIn, MetricDefinition};
 
 /// The exit code of a program that failed, as the contract asks for any but 0.
@@ -30,7 +30,18 @@ enum Algorithm {
     /// Embeddings of pairs of objects.
     Object2vec {
         #[command(subcommand)]
-        task: Object2vecTask,
+        task: Task,
+    },
+    /// Vectors of titles from pretrained word vectors.
+    #[command(name = "title_embedding")]
+    TitleEmbedding {
+        #[command(subcommand)]
+        task: Task,
+    },
+    /// A map of the plane of vectors.
+    Tsne {
+        #[command(subcommand)]
+        task: TrainTask,
     },
     /// Data preparation with SQL.
     Sql {
@@ -41,7 +52,7 @@ enum Algorithm {
 }
 
 #[derive(clap::Subcommand)]
-enum Object2vecTask {
+enum Task {
     /// Train on the channels under the folder.
     Train,
     /// Serve the model under the folder.
@@ -55,17 +66,35 @@ enum Object2vecTask {
     },
 }
 
+#[derive(clap::Subcommand)]
+enum TrainTask {
+    /// Train on the channels under the folder.
+    Train,
+}
+
 /// The built-in algorithms as the control plane starts them.
 pub fn built_ins() -> Vec<BuiltIn> {
-    let metrics: Vec<MetricDefinition> =
-        object2vec::METRIC_DEFINITIONS.iter().map(|(name, regex)| MetricDefinition { name, regex }).collect();
     vec![
         BuiltIn {
             repository: object2vec::ALGORITHM_NAME,
             train: Some(&["algorithm", "object2vec", "train"]),
             serve: Some(&["algorithm", "object2vec", "serve"]),
             process: None,
-            metric_definitions: metrics,
+            metric_definitions: definitions(object2vec::METRIC_DEFINITIONS),
+        },
+        BuiltIn {
+            repository: title_embedding::ALGORITHM_NAME,
+            train: Some(&["algorithm", "title_embedding", "train"]),
+            serve: Some(&["algorithm", "title_embedding", "serve"]),
+            process: None,
+            metric_definitions: definitions(title_embedding::METRIC_DEFINITIONS),
+        },
+        BuiltIn {
+            repository: tsne::ALGORITHM_NAME,
+            train: Some(&["algorithm", "tsne", "train"]),
+            serve: None,
+            process: None,
+            metric_definitions: definitions(tsne::METRIC_DEFINITIONS),
         },
         BuiltIn {
             repository: "sagebrush-sql",
@@ -77,23 +106,33 @@ pub fn built_ins() -> Vec<BuiltIn> {
     ]
 }
 
+fn definitions(metrics: &'static [(&str, &str)]) -> Vec<MetricDefinition> {
+    metrics.iter().map(|(name, regex)| MetricDefinition { name, regex }).collect()
+}
+
 /// Runs an algorithm; its exit code is the contract's.
 pub fn run(args: AlgorithmArgs) -> ExitCode {
     if std::env::var("SAGEBRUSH_LIFELINE").is_ok_and(|lifeline| lifeline == "stdin") {
         std::thread::spawn(end_with_standard_input);
     }
     let outcome = match args.algorithm {
-        Algorithm::Object2vec { task: Object2vecTask::Train } => {
-            let mut stdout = std::io::stdout().lock();
-            match args.threads {
-                Some(threads) => object2vec::train_with_threads(&args.root, &mut stdout, threads),
-                None => object2vec::train(&args.root, &mut stdout),
-            }
-            .map_err(anyhow::Error::from)
+        Algorithm::Object2vec { task: Task::Train } => {
+            train(&args.root, args.threads, object2vec::train, object2vec::train_with_threads)
         }
-        Algorithm::Object2vec { task: Object2vecTask::Serve { port, address } } => {
+        Algorithm::TitleEmbedding { task: Task::Train } => {
+            title_embedding::train(&args.root, &mut std::io::stdout().lock()).map_err(anyhow::Error::from)
+        }
+        Algorithm::Tsne { task: TrainTask::Train } => {
+            train(&args.root, args.threads, tsne::train, tsne::train_with_threads)
+        }
+        Algorithm::Object2vec { task: Task::Serve { port, address } } => {
             let model = args.root.join("model");
             crate::block_on(serve(move || Ok(Box::new(object2vec::Predictor::load(&model)?)), address, port))
+        }
+        Algorithm::TitleEmbedding { task: Task::Serve { port, address } } => {
+            let load = title_embedding::Predictor::load;
+            let model = args.root.join("model");
+            crate::block_on(serve(move || Ok(Box::new(load(&model)?)), address, port))
         }
         Algorithm::Sql { arguments } => crate::block_on(prepare(args.root, arguments)),
     };
@@ -115,6 +154,21 @@ fn end_with_standard_input() {
             Ok(_) => {}
         }
     }
+}
+
+/// Trains on the folder; the lines go to standard output.
+fn train(
+    root: &Path,
+    threads: Option<usize>,
+    with_best: fn(&Path, &mut dyn Write) -> Result<(), TrainFailure>,
+    with_given: fn(&Path, &mut dyn Write, usize) -> Result<(), TrainFailure>,
+) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    let trained = match threads {
+        Some(threads) => with_given(root, &mut stdout, threads),
+        None => with_best(root, &mut stdout),
+    };
+    Ok(trained?)
 }
 
 async fn serve(
