@@ -141,8 +141,10 @@ def deploy(sagemaker, name, job):
     sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[
         {"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}])
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-    while sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Creating":
+    while (endpoint := sagemaker.describe_endpoint(EndpointName=name))["EndpointStatus"] == "Creating":
         time.sleep(0.2)
+    if endpoint["EndpointStatus"] != "InService":
+        sys.exit(f"{name} ended as {endpoint['EndpointStatus']}: {endpoint.get('FailureReason', '')}")
 
 
 def ratings_of(path, user):
