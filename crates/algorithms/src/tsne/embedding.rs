@@ -90,15 +90,18 @@ pub(super) fn embed(
     Ok(Embedding { map: descent.map, last, ended_early })
 }
 
-/// Brings the rows to length 1 where asked, and all to mean zero, which keeps their differences and loses no digits.
+/// Divides all by the largest number, which a map does not depend on and no square survives without, brings the rows to
+/// length 1 where asked, and all to mean zero, which keeps their differences and loses no digits.
 fn prepare(points: &mut Matrix, unit: bool) {
-    if unit {
-        for row in 0..points.rows() {
-            let row = points.row_mut(row);
-            let length = dot(row, row).sqrt();
-            if length > 0.0 {
-                row.iter_mut().for_each(|value| *value /= length);
-            }
+    let largest = points.data().iter().fold(0.0f32, |most, value| most.max(value.abs()));
+    for row in 0..points.rows() {
+        let row = points.row_mut(row);
+        if largest > 0.0 {
+            row.iter_mut().for_each(|value| *value /= largest);
+        }
+        let length = dot(row, row).sqrt();
+        if unit && length > 0.0 {
+            row.iter_mut().for_each(|value| *value /= length);
         }
     }
     let mean = principal::mean(points);
@@ -239,6 +242,21 @@ mod tests {
         h.n_iter = 2000;
         let wild = embed(&Pool::new(1), &h, &mut clusters(100).0, |_| Ok(()));
         assert!(wild.is_ok() || wild.err().unwrap().message.contains("learning_rate"));
+    }
+
+    #[test]
+    fn the_size_of_numbers_does_not_matter() {
+        let pairs = [("n_iter", "100"), ("perplexity", "10")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let h = Hyperparameters::from_pairs(&pairs.into_iter().collect()).unwrap();
+        let scaled = |by: f32| {
+            let mut points = clusters(100).0;
+            points.data_mut().iter_mut().for_each(|value| *value *= by);
+            embed(&Pool::new(1), &h, &mut points, |_| Ok(())).unwrap().last.divergence
+        };
+        let plain = scaled(1.0);
+        for by in [1e-35, 1e36] {
+            assert!((scaled(by) - plain).abs() < 0.02 * plain, "{by}: {} {plain}", scaled(by));
+        }
     }
 
     #[test]
