@@ -10,8 +10,11 @@ mod failure;
 pub mod kernels;
 pub mod object2vec;
 mod predict;
+mod principal;
 mod random;
 mod tensor_file;
+pub mod title_embedding;
+pub mod tsne;
 pub mod ubcf;
 
 pub use failure::{FailureKind, TrainFailure};

@@ -23,6 +23,13 @@ impl Random {
         ((self.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * limit
     }
 
+    /// Standard normal (Box and Muller 1958).
+    pub(crate) fn normal(&mut self) -> f32 {
+        let mut unit = || (self.bits() >> 11) as f64 / (1u64 << 53) as f64;
+        let (radius, angle) = ((-2.0 * (1.0 - unit()).ln()).sqrt(), std::f64::consts::TAU * unit());
+        (radius * angle.cos()) as f32
+    }
+
     /// Uniform in `0..bound`; zero when `bound` is zero (multiply-shift, Lemire 2019; the bias is below 2^-32).
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
         (((self.bits() >> 32) * u64::from(bound)) >> 32) as u32
@@ -47,6 +54,15 @@ mod tests {
         assert!(draws.iter().all(|x| (-2.0..2.0).contains(x)));
         let variance: f32 = draws.iter().map(|x| x * x).sum::<f32>() / 1e5;
         assert!((variance - 4.0 / 3.0).abs() < 0.02, "{variance}");
+    }
+
+    #[test]
+    fn normal_has_mean_zero_and_variance_one() {
+        let mut random = Random::new(1, 3);
+        let draws: Vec<f32> = (0..100_000).map(|_| random.normal()).collect();
+        let mean = draws.iter().sum::<f32>() / 1e5;
+        let variance = draws.iter().map(|x| x * x).sum::<f32>() / 1e5;
+        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use sagebrush_algorithms::{LoadError, Predict, TrainFailure, object2vec, ubcf};
+use sagebrush_algorithms::{LoadError, Predict, TrainFailure, object2vec, title_embedding, tsne, ubcf};
 use sagebrush_control_plane::{BuiltIn, MetricDefinition};
 
 /// The exit code of a program that failed, as the contract asks for any but 0.
@@ -37,6 +37,17 @@ enum Algorithm {
         #[command(subcommand)]
         task: Task,
     },
+    /// Vectors of titles from pretrained word vectors.
+    #[command(name = "title_embedding")]
+    TitleEmbedding {
+        #[command(subcommand)]
+        task: Task,
+    },
+    /// A map of the plane of vectors.
+    Tsne {
+        #[command(subcommand)]
+        task: TrainTask,
+    },
     /// Data preparation with SQL.
     Sql {
         /// Arguments of the processing job.
@@ -60,6 +71,12 @@ enum Task {
     },
 }
 
+#[derive(clap::Subcommand)]
+enum TrainTask {
+    /// Train on the channels under the folder.
+    Train,
+}
+
 /// The built-in algorithms as the control plane starts them.
 pub fn built_ins() -> Vec<BuiltIn> {
     vec![
@@ -76,6 +93,20 @@ pub fn built_ins() -> Vec<BuiltIn> {
             serve: Some(&["algorithm", "ubcf", "serve"]),
             process: None,
             metric_definitions: definitions(ubcf::METRIC_DEFINITIONS),
+        },
+        BuiltIn {
+            repository: title_embedding::ALGORITHM_NAME,
+            train: Some(&["algorithm", "title_embedding", "train"]),
+            serve: Some(&["algorithm", "title_embedding", "serve"]),
+            process: None,
+            metric_definitions: definitions(title_embedding::METRIC_DEFINITIONS),
+        },
+        BuiltIn {
+            repository: tsne::ALGORITHM_NAME,
+            train: Some(&["algorithm", "tsne", "train"]),
+            serve: None,
+            process: None,
+            metric_definitions: definitions(tsne::METRIC_DEFINITIONS),
         },
         BuiltIn {
             repository: "sagebrush-sql",
@@ -103,6 +134,12 @@ pub fn run(args: AlgorithmArgs) -> ExitCode {
         Algorithm::Ubcf { task: Task::Train } => {
             train(&args.root, args.threads, ubcf::train, ubcf::train_with_threads)
         }
+        Algorithm::TitleEmbedding { task: Task::Train } => {
+            title_embedding::train(&args.root, &mut std::io::stdout().lock()).map_err(anyhow::Error::from)
+        }
+        Algorithm::Tsne { task: TrainTask::Train } => {
+            train(&args.root, args.threads, tsne::train, tsne::train_with_threads)
+        }
         Algorithm::Object2vec { task: Task::Serve { port, address } } => {
             let model = args.root.join("model");
             crate::block_on(serve(move || Ok(Box::new(object2vec::Predictor::load(&model)?)), address, port))
@@ -110,6 +147,11 @@ pub fn run(args: AlgorithmArgs) -> ExitCode {
         Algorithm::Ubcf { task: Task::Serve { port, address } } => {
             let model = args.root.join("model");
             crate::block_on(serve(move || Ok(Box::new(ubcf::Predictor::load(&model)?)), address, port))
+        }
+        Algorithm::TitleEmbedding { task: Task::Serve { port, address } } => {
+            let load = title_embedding::Predictor::load;
+            let model = args.root.join("model");
+            crate::block_on(serve(move || Ok(Box::new(load(&model)?)), address, port))
         }
         Algorithm::Sql { arguments } => crate::block_on(prepare(args.root, arguments)),
     };

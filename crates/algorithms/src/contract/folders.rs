@@ -195,6 +195,14 @@ fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Tra
     Ok(())
 }
 
+/// Opens a file of a channel.
+///
+/// # Errors
+/// An algorithm failure when the system refuses.
+pub(crate) fn open(path: &Path, shown: &str) -> Result<File, TrainFailure> {
+    File::open(path).map_err(|e| TrainFailure::algorithm(format!("cannot read {shown}: {e}")))
+}
+
 /// Calls `take` with every line of a file that is not blank; what `take` says of a line is completed by its place.
 ///
 /// # Errors
@@ -206,7 +214,7 @@ pub(crate) fn each_line(
     mut take: impl FnMut(&[u8]) -> Result<(), String>,
 ) -> Result<(), TrainFailure> {
     let broken = |e: std::io::Error| TrainFailure::algorithm(format!("cannot read {shown}: {e}"));
-    let mut file = BufReader::with_capacity(1 << 18, File::open(path).map_err(broken)?);
+    let mut file = BufReader::with_capacity(1 << 18, open(path, shown)?);
     let mut line = Vec::new();
     for number in 1u64.. {
         line.clear();
