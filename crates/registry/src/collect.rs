@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::blob::BlobFolder;
 use crate::limits::{COLLECT_EVERY, PUSH_IDLE, UNUSED_AGE, UPLOAD_LIFETIME};
-use crate::{Registry, Result, blocking, upload};
+use crate::{Digest, Registry, Result, blocking, to_the_end, upload};
 
 /// What was removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,6 +53,12 @@ impl Registry {
     /// # Errors
     /// Those of the index.
     pub async fn collect(&self) -> Result<Collected> {
+        let registry = self.clone();
+        // A file whose entry is gone must go with it.
+        to_the_end(async move { registry.mark_and_sweep().await }).await
+    }
+
+    async fn mark_and_sweep(&self) -> Result<Collected> {
         let uploads = self.collect_uploads().await?;
         let alone = self.shared.layers.write().await;
         let now = self.now();
@@ -59,7 +66,7 @@ impl Registry {
         let mut unneeded = 0;
         for link in change.unneeded().await? {
             if self.is_idle(link.repository, now) || now - link.touched >= milliseconds(UNUSED_AGE) {
-                let digest = crate::Digest::parse(&link.digest)?;
+                let digest = Digest::parse(&link.digest)?;
                 change.unlink(link.repository, &digest).await?;
                 unneeded += 1;
             }
@@ -125,7 +132,7 @@ impl Registry {
     pub(crate) async fn remove_leftovers(&self) -> Result<()> {
         self.collect_uploads().await?;
         let mut orphans = Vec::new();
-        for prefix in crate::blob::BlobFolder::prefixes() {
+        for prefix in BlobFolder::prefixes() {
             let (folder, listed) = (self.shared.blobs.clone(), prefix.clone());
             let names = blocking(move || Ok(folder.names(&listed)?)).await?;
             if names.is_empty() {

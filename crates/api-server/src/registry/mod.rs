@@ -14,6 +14,7 @@ mod listing;
 mod login;
 mod manifest;
 mod route;
+mod source;
 mod upload;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crate::unread::{self, Watched};
 pub(crate) use error::words;
 use error::{Refusal, refused};
 use route::{Route, Step};
+pub use source::ImageSource;
 
 const VERSION_HEADER: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const DIGEST_HEADER: HeaderName = HeaderName::from_static("docker-content-digest");

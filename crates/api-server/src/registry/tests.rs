@@ -4,7 +4,7 @@ use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
 use sagebrush_auth::{AccessKey, SecretKey};
 use sagebrush_env::SimulatedClock;
-use sagebrush_registry::{Mutability, NewRepository, Tags};
+use sagebrush_registry::{Digest, Error, Mutability, NewRepository, Reference, Tags};
 
 const REGION: &str = "us-east-1";
 
@@ -118,4 +118,33 @@ async fn places_that_are_none_say_so() {
         assert_eq!(found.as_u16(), status, "{method} {path}: {text}");
         assert!(text.contains(&format!("\"code\":\"{code}\"")), "{method} {path}: {text}");
     }
+}
+
+#[tokio::test]
+async fn images_of_jobs_are_found_by_this_address_and_by_the_name_of_the_account() {
+    let world = world().await;
+    let registry = &world.door.registry;
+    let (home, empty) = (RepositoryName { region: REGION, name: "mine" }, Digest::of(b""));
+    let id = registry.begin_upload(home).await.expect("an upload");
+    let body = futures::stream::iter(Vec::<std::io::Result<bytes::Bytes>>::new());
+    registry.finish_upload(home, &id, None, body, &empty).await.expect("a layer");
+    let manifest = format!(r#"{{"schemaVersion":2,"config":{{"digest":"{empty}","size":0}},"layers":[]}}"#);
+    let digest = Digest::of(manifest.as_bytes());
+    let latest = Reference::Tag("latest".into());
+    registry.put_image(home, &latest, None, manifest.into()).await.expect("an image");
+    for name in ["127.0.0.1:9400/mine", "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:latest"] {
+        let source = world.door.source_of(name, REGION).await.expect(name).expect(name);
+        assert_eq!(source.reference, format!("127.0.0.1:9400/mine@{digest}"));
+        let path = format!("/v2/mine/manifests/{digest}");
+        assert_eq!(world.ask("GET", &path, Some(&source.password)).await.0, StatusCode::OK);
+    }
+    for other in
+        ["mine", "docker.io/mine", "683313688378.dkr.ecr.us-east-1.amazonaws.com/mine", "ghcr.io/UPPER/x"]
+    {
+        assert!(world.door.source_of(other, REGION).await.expect(other).is_none(), "{other}");
+    }
+    let abroad = world.door.source_of("127.0.0.1:9400/mine", "eu-west-1").await;
+    assert!(matches!(abroad, Err(Error::NoSuchRepository(_))));
+    let absent = world.door.source_of("127.0.0.1:9400/mine:v9", REGION).await;
+    assert!(matches!(absent, Err(Error::NoSuchImage { .. })));
 }
