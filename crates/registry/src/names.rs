@@ -58,7 +58,7 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
 fn is_part(part: &str) -> bool {
     let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let ends = [part.bytes().next(), part.bytes().last()];
-    let separators = part.split(|byte: char| byte.is_ascii() && alphanumeric(byte as u8));
+    let separators = part.split(|character: char| character.is_ascii() && alphanumeric(character as u8));
     ends.into_iter().all(|end| end.is_some_and(alphanumeric))
         && separators
             .filter(|run| !run.is_empty())
