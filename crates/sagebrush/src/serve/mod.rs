@@ -2,6 +2,7 @@
 
 mod front;
 mod listen;
+mod own_registry;
 mod secure;
 
 pub use secure::{CA_FILE, PASSWORD_FILE, USER as PROXY_USER};
@@ -32,6 +33,7 @@ use tracing_subscriber::EnvFilter;
 use crate::algorithm::built_ins;
 use crate::data_dir::{DataDir, ServerInfo};
 use front::{Bodies, Front};
+use own_registry::OwnRegistry;
 use secure::Secure;
 
 /// Options of `sagebrush serve`.
@@ -164,7 +166,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         executable: std::env::current_exe().context("this program's own file is unknown")?,
         built_ins: built_ins(),
         engine: container_engine(args.container_engine.as_deref(), data.root()),
-        registry: None,
+        registry: Some(Arc::new(OwnRegistry { door: registry.clone(), region: args.region.clone() })),
     };
     let plane = ControlPlane::new(store.clone(), objects.clone(), clock.clone(), settings);
     if let Err(failure) = plane.reconcile().await {
