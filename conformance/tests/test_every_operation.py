@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import ROLE, Server
+from registry import Engine
 from test_identity import expired_session
 
 SCOPE = tomllib.loads((pathlib.Path(__file__).parents[2] / "models/scope.toml").read_text())
@@ -69,6 +70,9 @@ def world(tmp_path_factory):
     s3.put_object(Bucket="walked", Key="k", Body=b"kept", Tagging="a=b")
     upload = s3.create_multipart_upload(Bucket="walked", Key="k")["UploadId"]
     s3.upload_part(Bucket="walked", Key="k", UploadId=upload, PartNumber=1, Body=b"part")
+    ecr = endpoint.client("ecr")
+    repository = ecr.create_repository(repositoryName="walked", tags=[{"Key": "k", "Value": "v"}])["repository"]
+    digest = Engine(endpoint).push("walked", "kept")
     endpoint.user("walked", "AmazonS3ReadOnlyAccess")
     endpoint.user("powerless")
     iam.create_role(RoleName="walked", AssumeRolePolicyDocument=(
@@ -87,13 +91,17 @@ def world(tmp_path_factory):
             [part["ETag"] for part in s3.list_parts(Bucket="walked", Key="k", UploadId=upload)["Parts"]],
             plain(endpoint.client("logs").describe_log_groups()), plain(endpoint.client("cloudwatch").list_metrics()),
             (endpoint.data_dir / "access/identities.json").read_text(),
+            ecr.describe_repositories()["repositories"], ecr.describe_images(repositoryName="walked")["imageDetails"],
+            ecr.list_tags_for_resource(resourceArn=repository["repositoryArn"])["tags"],
         ])
 
     targets = {"Bucket": "walked", "Key": "k", "CopySource": "walked/k", "UploadId": upload, "ResourceArn": arn,
                "RoleArn": ROLE, "ExecutionRoleArn": ROLE, "EndpointName": "walked", "EndpointConfigName": "walked",
                "ModelName": "walked", "UserName": "walked", "RoleName": "walked", "TagKeys": ["k"],
                "PolicyArn": "arn:aws:iam::aws:policy/AdministratorAccess", "PartNumber": 1,
-               "PolicySourceArn": ROLE, "TrainingJobName": "walked", "ProcessingJobName": "walked"}
+               "repositoryName": "walked", "imageIds": [{"imageTag": "kept"}], "imageTagMutability": "IMMUTABLE",
+               "resourceArn": repository["repositoryArn"], "tagKeys": ["k"], "imageManifest": "{}",
+               "layerDigests": [digest], "PolicySourceArn": ROLE, "TrainingJobName": "walked", "ProcessingJobName": "walked"}
     yield endpoint, targets, look
     s3.abort_multipart_upload(Bucket="walked", Key="k", UploadId=upload)
     sagemaker.delete_endpoint_config(EndpointConfigName="walked")

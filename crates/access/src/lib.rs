@@ -21,7 +21,7 @@ use sagebrush_env::Clock;
 use time::OffsetDateTime;
 
 pub use audit::Audit;
-pub use directory::{Directory, NewSession, Role, SessionKey};
+pub use directory::{Directory, NewSession, RegistryLogin, RegistryPassword, Role, SessionKey};
 pub use failure::IdentityFailure;
 pub use identities::{
     AccessKeyRecord, IdentityFile, KeyStatus, NewRole, Owner, Policies, Records, RoleRecord, UserRecord,

@@ -28,6 +28,12 @@ pub const TOKEN_SECONDS: i64 = 43_200;
 /// The longest session of GetSessionToken: AWS's documented bound of 36 hours.
 pub const TOKEN_SECONDS_MAX: i64 = 129_600;
 
+/// Seconds of a registry password: ECR's 12 hours.
+pub const REGISTRY_PASSWORD_SECONDS: i64 = 43_200;
+/// Seconds of a password with which an engine pulls an image for this server: the largest image over a slow
+/// disk takes less.
+pub const PULL_PASSWORD_SECONDS: i64 = 3600;
+
 /// Simulations of roles that do not exist that are remembered at once. Each is asked about again within a
 /// second or never.
 pub const UNVERIFIABLE: usize = 256;

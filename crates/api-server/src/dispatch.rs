@@ -24,15 +24,18 @@ use uuid::Uuid;
 
 use crate::body;
 use crate::operations::{Call, call};
+use crate::registry::RegistryFrontDoor;
 use crate::s3::S3FrontDoor;
-use crate::{authorize, error, identity};
+use crate::{authorize, ecr, error, identity};
 
-/// The control API's front door: SageMaker, CloudWatch Logs, CloudWatch, STS and S3.
+/// The control API's front door: SageMaker, CloudWatch Logs, CloudWatch, ECR, STS, S3, and the registry.
 pub struct ApiServer {
     /// Where operations are carried out.
     pub plane: ControlPlane,
     /// The S3 service.
     pub s3: S3FrontDoor,
+    /// The registry for container engines.
+    pub registry: RegistryFrontDoor,
     /// Who is let in, and for what.
     pub access: Arc<Access>,
     /// Checks every answer against its service model and fails the request when it does not fit:
@@ -51,6 +54,8 @@ pub(crate) struct Asked {
 pub(crate) struct Trace {
     origin: Origin,
     entry: Entry,
+    /// The session token that proved the sender; never written.
+    session_token: Option<String>,
 }
 
 impl Trace {
@@ -59,6 +64,7 @@ impl Trace {
         Self {
             origin: Origin::of(request.headers(), request.extensions()),
             entry: Entry { request_id: id.to_owned(), ..Entry::default() },
+            session_token: None,
         }
     }
 }
@@ -78,6 +84,7 @@ impl ApiServer {
         let id = Uuid::new_v4().to_string();
         let (service, protocol, operation) = match target {
             Target::S3 | Target::Invoke(_) | Target::InvokeStream(_) => return self.s3.handle(request).await,
+            Target::Registry => return self.registry.handle(request).await,
             Target::InvokeAsync(endpoint) => return self.invoke_async(&endpoint, request).await,
             Target::Json { service, operation } => (service, Protocol::of(service), operation),
             Target::Cbor { service, operation } => (service, Protocol::Cbor, operation),
@@ -108,7 +115,7 @@ impl ApiServer {
 
     /// Writes the audit log's line: before the answer, so that a change is never missing from it.
     pub(crate) async fn record(&self, asked: &Asked, trace: Trace, error: Option<&ErrorShape>) {
-        let Trace { origin, mut entry } = trace;
+        let Trace { origin, mut entry, .. } = trace;
         entry.service = authorize::prefix(asked.service).to_owned();
         let is_known = model(asked.service)
             .is_some_and(|model| model.serves(&asked.operation) || model.refuses(&asked.operation));
@@ -172,6 +179,7 @@ impl ApiServer {
         let caller =
             signed.verify(&parts, &sha256_hex(&body), &key, now, self.access.skew).map_err(refused)?;
         trace.entry.principal.clone_from(&caller.principal.arn);
+        trace.session_token = signed.token().map(str::to_owned);
         Ok((caller, body))
     }
 
@@ -225,6 +233,17 @@ impl ApiServer {
                     document: std::mem::take(document),
                 };
                 identity::call(request).await.map_err(|failure| error::of_identity(service, &failure))?
+            }
+            Service::Ecr => {
+                let request = ecr::Asked {
+                    door: &self.registry,
+                    caller: &caller,
+                    session_token: trace.session_token.as_deref(),
+                    scope: &scope,
+                    operation,
+                    document,
+                };
+                ecr::call(&request).await.map_err(|failure| error::of_ecr(&failure, &scope.account))?
             }
             _ => {
                 let this = Call { scope: &scope, operation, document };

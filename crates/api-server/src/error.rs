@@ -3,10 +3,13 @@
 use http::StatusCode;
 use sagebrush_access::IdentityFailure;
 use sagebrush_auth::AuthFailure;
+use sagebrush_registry::Error as RegistryError;
 use sagebrush_types::{Failure, FailureKind, Resource};
 use sagebrush_wire::{ErrorShape, Protocol, Service, Violation, violations_message};
 
 use crate::body::BodyFailure;
+use crate::ecr::EcrFailure;
+use crate::registry::words;
 
 /// A failed operation as its service's error.
 pub fn of_failure(service: Service, failure: &Failure) -> ErrorShape {
@@ -59,7 +62,7 @@ pub fn of_failure(service: Service, failure: &Failure) -> ErrorShape {
 
 const fn invalid_code(service: Service) -> &'static str {
     match service {
-        Service::Logs => "InvalidParameterException",
+        Service::Logs | Service::Ecr => "InvalidParameterException",
         Service::CloudWatch => "InvalidParameterValueException",
         Service::SageMakerRuntime | Service::Sts | Service::Iam => "ValidationError",
         Service::SageMaker | Service::SageMakerMetrics | Service::AutoScaling | Service::S3 => {
@@ -104,6 +107,39 @@ pub fn of_identity(service: Service, failure: &IdentityFailure) -> ErrorShape {
         }
     };
     ErrorShape::new(code, status, failure.to_string())
+}
+
+/// A failure of ECR.
+pub fn of_ecr(failure: &EcrFailure, account: &str) -> ErrorShape {
+    let error = match failure {
+        EcrFailure::Refused(code, message) => {
+            return ErrorShape::new(code, StatusCode::BAD_REQUEST, message.clone());
+        }
+        EcrFailure::Registry(error) => error,
+    };
+    let code = match error {
+        RegistryError::NoSuchRepository(_) => "RepositoryNotFoundException",
+        RegistryError::RepositoryExists(_) => "RepositoryAlreadyExistsException",
+        RegistryError::RepositoryNotEmpty(_) => "RepositoryNotEmptyException",
+        RegistryError::NoSuchImage { .. } => "ImageNotFoundException",
+        RegistryError::TagImmutable { .. } => "ImageTagAlreadyExistsException",
+        RegistryError::BlobsMissing(_) => "LayersNotFoundException",
+        RegistryError::ImagesMissing(_) => "ReferencedImagesNotFoundException",
+        RegistryError::InvalidResourceTag(_) => "InvalidTagParameterException",
+        RegistryError::TooManyTags(_) => "TooManyTagsException",
+        RegistryError::TooMany(_) => "LimitExceededException",
+        RegistryError::InvalidName(_)
+        | RegistryError::InvalidTag(_)
+        | RegistryError::InvalidDigest(_)
+        | RegistryError::ManifestInvalid(_)
+        | RegistryError::TooLarge(_) => "InvalidParameterException",
+        other => {
+            tracing::error!(cause = %other, "the registry failed");
+            let message = Failure::internal("").message;
+            return ErrorShape::new("ServerException", StatusCode::INTERNAL_SERVER_ERROR, message);
+        }
+    };
+    ErrorShape::new(code, StatusCode::BAD_REQUEST, words(error, account))
 }
 
 /// A request whose sender is not proven.

@@ -10,9 +10,12 @@ mod async_invocation;
 mod authorize;
 mod body;
 mod dispatch;
+mod ecr;
 mod error;
 mod identity;
 mod operations;
+pub mod registry;
 pub mod s3;
+mod unread;
 
 pub use dispatch::ApiServer;

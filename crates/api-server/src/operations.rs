@@ -26,7 +26,9 @@ pub async fn call(plane: &ControlPlane, service: Service, call: &Call<'_>) -> Ou
         Service::Logs => logs(plane, call).await,
         Service::CloudWatch => cloudwatch(plane, call).await,
         // Identities are the directory's: `identity`. The others have front doors of their own.
-        Service::Sts | Service::Iam | Service::SageMakerRuntime | Service::S3 => Err(unwired(call.operation)),
+        Service::Sts | Service::Iam | Service::SageMakerRuntime | Service::S3 | Service::Ecr => {
+            Err(unwired(call.operation))
+        }
         Service::SageMakerMetrics => metrics(plane, call).await,
     }
 }

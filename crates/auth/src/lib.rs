@@ -18,6 +18,6 @@ mod verify;
 pub use failure::AuthFailure;
 pub use principal::{EXECUTION_ROLE, Origin, Peer, Principal};
 pub use secret::{AccessKey, Found, KeyRing, SecretKey};
-pub use session::{AssumedRole, SESSION_KEY_PREFIX, Session, SessionSeal};
+pub use session::{AssumedRole, RegistryGrant, SESSION_KEY_PREFIX, Session, SessionSeal};
 pub use sign::{Payload, sign_request};
 pub use verify::{Caller, Credential, Signed, sha256_hex};

@@ -12,3 +12,6 @@ pub const SESSION_POLICY_CHARS: usize = 2048;
 
 /// Bytes of a session token that is read: ours have less than 5 KiB with the longest session policy.
 pub const SESSION_TOKEN_BYTES: usize = 8 << 10;
+
+/// Bytes of a registry password that is read: it may have a session token in it, half as long again.
+pub const REGISTRY_PASSWORD_BYTES: usize = 16 << 10;

@@ -88,6 +88,11 @@ impl Signed {
         Ok(Self { credential, signed_headers, signature, date_time: date_time.to_owned(), token })
     }
 
+    /// The session token that came with it, as claimed.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// Is the signature scoped to this service?
     ///
     /// # Errors

@@ -64,6 +64,11 @@ impl DataDir {
         self.root.join("objects")
     }
 
+    /// The registry of container images.
+    pub fn registry(&self) -> PathBuf {
+        self.root.join("registry")
+    }
+
     /// Working folders of jobs and endpoints.
     pub fn work(&self) -> PathBuf {
         self.root.join("work")

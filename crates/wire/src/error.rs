@@ -22,7 +22,7 @@ impl Protocol {
     /// The protocol that current clients use for a service.
     pub const fn of(service: Service) -> Self {
         match service {
-            Service::SageMaker | Service::AutoScaling | Service::Logs => Self::Json("1.1"),
+            Service::SageMaker | Service::AutoScaling | Service::Logs | Service::Ecr => Self::Json("1.1"),
             Service::CloudWatch => Self::Json("1.0"),
             Service::Sts | Service::Iam | Service::S3 => Self::Query,
             Service::SageMakerRuntime | Service::SageMakerMetrics => Self::RestJson,

@@ -11,6 +11,8 @@ pub fn is_spoken_here(host: &str) -> bool {
         [service] | [service, _] if SERVICES.contains(service) => true,
         // api, runtime, metrics and their like.
         [_, "sagemaker", _] => true,
+        // The API, and the registries of accounts, which engines speak to.
+        ["api", "ecr", _] | [_, "dkr", "ecr", _] => true,
         _ => place_of_s3(&labels).is_some(),
     }
 }
@@ -52,6 +54,8 @@ mod tests {
             "api.sagemaker.eu-west-1.amazonaws.com",
             "runtime.sagemaker.us-east-1.amazonaws.com",
             "monitoring.us-east-1.amazonaws.com",
+            "api.ecr.us-east-1.amazonaws.com",
+            "123456789012.dkr.ecr.us-east-1.amazonaws.com",
             "s3.amazonaws.com",
             "s3.us-east-1.amazonaws.com",
             "bucket.s3.us-east-1.amazonaws.com",

@@ -189,7 +189,7 @@ impl Model {
 
 macro_rules! models {
     ($($service:ident => $file:literal),+ $(,)?) => {
-        /// The model of a service that is described by one (S3 and the registry are not).
+        /// The model of a service that is described by one (S3 is not).
         pub fn model(service: Service) -> Option<&'static Model> {
             match service {
                 $(Service::$service => {
@@ -210,6 +210,7 @@ models! {
     AutoScaling => "application-autoscaling",
     Logs => "logs",
     CloudWatch => "cloudwatch",
+    Ecr => "ecr",
     Sts => "sts",
     Iam => "iam",
 }

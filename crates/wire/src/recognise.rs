@@ -20,6 +20,8 @@ pub enum Service {
     Logs,
     /// CloudWatch metrics: JSON 1.0, CBOR or query-XML, as the client likes.
     CloudWatch,
+    /// Elastic Container Registry, JSON 1.1; what engines speak is [`Target::Registry`].
+    Ecr,
     /// Security Token Service, query-XML.
     Sts,
     /// Identity and Access Management, query-XML.
@@ -30,13 +32,14 @@ pub enum Service {
 
 impl Service {
     /// Every service.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SageMaker,
         Self::SageMakerRuntime,
         Self::SageMakerMetrics,
         Self::AutoScaling,
         Self::Logs,
         Self::CloudWatch,
+        Self::Ecr,
         Self::Sts,
         Self::Iam,
         Self::S3,
@@ -49,6 +52,7 @@ impl Service {
             Self::AutoScaling => "application-autoscaling",
             Self::Logs => "logs",
             Self::CloudWatch => "monitoring",
+            Self::Ecr => "ecr",
             Self::Sts => "sts",
             Self::Iam => "iam",
             Self::S3 => "s3",
@@ -81,6 +85,8 @@ pub enum Target {
     InvokeStream(String),
     /// `POST /endpoints/{name}/async-invocations`: the endpoint's name, decoded.
     InvokeAsync(String),
+    /// The distribution protocol of container engines below `/v2/`.
+    Registry,
     /// A service that is not known here.
     Unknown {
         /// What was asked for, in words.
@@ -97,6 +103,7 @@ const TARGETS: &[(&str, Service)] = &[
     ("AnyScaleFrontendService", Service::AutoScaling),
     ("Logs_20140328", Service::Logs),
     ("GraniteServiceVersion20100801", Service::CloudWatch),
+    ("AmazonEC2ContainerRegistry_V20150921", Service::Ecr),
 ];
 
 /// Decides by header, path and the service of the credential scope (when there is one).
@@ -118,6 +125,9 @@ pub fn recognise(parts: &Parts, scope_service: Option<&str>) -> Target {
     }
     if scope_service == Some("s3") {
         return Target::S3;
+    }
+    if scope_service.is_none() && is_registry(parts) {
+        return Target::Registry;
     }
     if let Some(name) = invoked_endpoint(parts.uri.path(), "/invocations") {
         return Target::Invoke(name);
@@ -146,6 +156,18 @@ pub fn recognise(parts: &Parts, scope_service: Option<&str>) -> Target {
             Target::Unknown { name: format!("{} {} ({other})", parts.method, parts.uri.path()), protocol }
         }
     }
+}
+
+/// Engines send a user name and a password, or nothing before they are asked. No bucket is named `v2`, but a
+/// bucket in the host name may have such keys: those are asked for with a signature of S3's.
+fn is_registry(parts: &Parts) -> bool {
+    let path = parts.uri.path();
+    let authorization = parts.headers.get(http::header::AUTHORIZATION);
+    let is_basic = |value: &http::HeaderValue| {
+        value.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
+    };
+    let presigned = parts.uri.query().is_some_and(|query| query.contains("Signature="));
+    (path == "/v2" || path.starts_with("/v2/")) && authorization.is_none_or(is_basic) && !presigned
 }
 
 fn metrics(operation: &str) -> Target {
@@ -243,6 +265,20 @@ mod tests {
         assert_eq!(recognise(&request, Some("sagemaker")), Target::InvokeAsync("a-b".into()));
         let request = parts("POST", "/endpoints/a/invocations-response-stream", None);
         assert_eq!(recognise(&request, Some("sagemaker")), Target::InvokeStream("a".into()));
+    }
+
+    #[test]
+    fn engines_speak_below_v2_without_a_signature() {
+        assert_eq!(recognise(&parts("GET", "/v2/", None), None), Target::Registry);
+        let mut request = parts("PUT", "/v2/a/b/manifests/latest", None);
+        request.headers.insert("authorization", http::HeaderValue::from_static("Basic QVdTOng="));
+        assert_eq!(recognise(&request, None), Target::Registry);
+        // A key of a bucket in the host name, signed in three ways.
+        assert_eq!(recognise(&request, Some("s3")), Target::S3);
+        request.headers.insert("authorization", http::HeaderValue::from_static("AWS AKIA1:c2ln"));
+        assert_eq!(recognise(&request, None), Target::S3);
+        assert_eq!(recognise(&parts("GET", "/v2/k?X-Amz-Signature=1", None), None), Target::S3);
+        assert_eq!(recognise(&parts("GET", "/v2x/k", None), None), Target::S3);
     }
 
     #[test]

@@ -85,7 +85,8 @@ pub enum Effect {
 impl Effect {
     /// The effect of an operation by its name, as AWS names operations.
     pub fn of(operation: &str) -> Self {
-        const READS: [&str; 10] = [
+        const READS: [&str; 11] = [
+            "BatchCheck",
             "BatchDescribe",
             "BatchGet",
             "Describe",
@@ -97,8 +98,8 @@ impl Effect {
             "Search",
             "Simulate",
         ];
-        // One gives out credentials, the other puts a request into a queue.
-        const CHANGES: [&str; 2] = ["GetSessionToken", "InvokeEndpointAsync"];
+        // Two give out credentials, the third puts a request into a queue.
+        const CHANGES: [&str; 3] = ["GetAuthorizationToken", "GetSessionToken", "InvokeEndpointAsync"];
         // What is refused before its operation is known changes nothing.
         let reads = operation.is_empty() || READS.iter().any(|start| operation.starts_with(start));
         if reads && !CHANGES.contains(&operation) { Self::Reads } else { Self::Changes }

@@ -1,5 +1,6 @@
 //! The identities as requests need them: read once per change, looked up without a lock that blocks.
 
+mod registry;
 mod roles;
 mod session;
 
@@ -17,6 +18,7 @@ use crate::IdentityFailure;
 use crate::identities::{IdentityFile, KeyStatus, Policies, Records, Stamp};
 use crate::limits::ROLE_SESSION_SECONDS_MAX;
 
+pub use registry::{RegistryLogin, RegistryPassword};
 pub use session::{NewSession, SessionKey};
 
 /// The id of the role that every data folder has.

@@ -7,7 +7,8 @@ use serde_json::Value;
 pub fn of(document: &Value) -> Facts {
     let mut facts = Facts::new();
     let mut keys = Vec::new();
-    for tag in list(document, "Tags") {
+    // ECR's members begin with a small letter.
+    for tag in list(document, "Tags").chain(list(document, "tags")) {
         let (Some(key), Some(value)) =
             (tag.get("Key").and_then(Value::as_str), tag.get("Value").and_then(Value::as_str))
         else {
@@ -16,7 +17,8 @@ pub fn of(document: &Value) -> Facts {
         facts.push((format!("aws:RequestTag/{key}").into(), vec![value.to_owned()]));
         keys.push(key.to_owned());
     }
-    keys.extend(list(document, "TagKeys").filter_map(Value::as_str).map(str::to_owned));
+    let named = list(document, "TagKeys").chain(list(document, "tagKeys"));
+    keys.extend(named.filter_map(Value::as_str).map(str::to_owned));
     if !keys.is_empty() {
         facts.push(("aws:TagKeys".into(), keys));
     }

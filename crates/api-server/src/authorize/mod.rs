@@ -44,7 +44,8 @@ pub fn needs(
     let mut needs: Vec<Need> = places
         .iter()
         .filter(|place| !matches!(place, Place::Nothing | Place::OwnRule))
-        .map(|place| Need { action: action.clone(), resource: names.resource(place), facts: facts.clone() })
+        .flat_map(|place| names.resources(place))
+        .map(|resource| Need { action: action.clone(), resource, facts: facts.clone() })
         .collect();
     if service == Service::SageMaker && (operation.starts_with("Create") || operation.starts_with("Update")) {
         needs.extend(table::passed_roles(document).into_iter().map(|role| Need {
@@ -71,6 +72,7 @@ pub const fn prefix(service: Service) -> &'static str {
         Service::AutoScaling => "application-autoscaling",
         Service::Logs => "logs",
         Service::CloudWatch => "cloudwatch",
+        Service::Ecr => "ecr",
         Service::Sts => "sts",
         Service::Iam => "iam",
         Service::S3 => "s3",
@@ -89,6 +91,22 @@ impl Names<'_> {
         self.document.get(field).and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// The resources of a place: one, but for lists of names.
+    fn resources(&self, place: &Place) -> Vec<String> {
+        if !matches!(place, Place::Repositories) {
+            return vec![self.resource(place)];
+        }
+        let names = self.document.get("repositoryNames").and_then(Value::as_array);
+        let names = names.into_iter().flatten().filter_map(Value::as_str);
+        let named: Vec<String> = names.map(|name| self.repository(name)).collect();
+        if named.is_empty() { vec![self.resource(place)] } else { named }
+    }
+
+    fn repository(&self, name: &str) -> String {
+        let Scope { account, region } = self.scope;
+        format!("arn:aws:ecr:{region}:{account}:repository/{name}")
+    }
+
     fn resource(&self, place: &Place) -> String {
         let Scope { account, region } = self.scope;
         match place {
@@ -102,6 +120,8 @@ impl Names<'_> {
                 format!("arn:aws:sagemaker:{region}:{account}:{segment}/{}", name.to_lowercase())
             }
             Place::Arn(field) => self.text(field).to_owned(),
+            Place::Repository => self.repository(self.text("repositoryName")),
+            Place::Repositories => self.repository("*"),
             Place::LogGroups => format!("arn:aws:logs:{region}:{account}:log-group:*"),
             Place::LogGroup => format!("arn:aws:logs:{region}:{account}:log-group:{}:*", self.log_group()),
             Place::LogStream => format!(

@@ -19,6 +19,10 @@ pub enum Place {
     Named(&'static str, &'static str),
     /// The resource whose ARN stands in a field.
     Arn(&'static str),
+    /// The container repository of the request.
+    Repository,
+    /// The container repositories of the request, or all.
+    Repositories,
     /// All log groups.
     LogGroups,
     /// The log group of the request.
@@ -33,7 +37,10 @@ pub enum Place {
     User,
 }
 
-use Place::{Arn, Everything, LogGroup, LogGroups, LogStream, Named, NewRole, Nothing, OwnRule, Role, User};
+use Place::{
+    Arn, Everything, LogGroup, LogGroups, LogStream, Named, NewRole, Nothing, OwnRule, Repositories,
+    Repository, Role, User,
+};
 
 type Lines = &'static [(&'static str, &'static [Place])];
 
@@ -186,6 +193,24 @@ const CLOUDWATCH: Lines = &[
     ("PutMetricData", &[Everything]),
 ];
 
+// What engines do has the names of ECR's operations, too: `registry/route`.
+const ECR: Lines = &[
+    ("BatchCheckLayerAvailability", &[Repository]),
+    ("BatchDeleteImage", &[Repository]),
+    ("BatchGetImage", &[Repository]),
+    ("CreateRepository", &[Repository]),
+    ("DeleteRepository", &[Repository]),
+    ("DescribeImages", &[Repository]),
+    ("DescribeRepositories", &[Repositories]),
+    ("GetAuthorizationToken", &[Everything]),
+    ("ListImages", &[Repository]),
+    ("ListTagsForResource", &[Arn("resourceArn")]),
+    ("PutImage", &[Repository]),
+    ("PutImageTagMutability", &[Repository]),
+    ("TagResource", &[Arn("resourceArn")]),
+    ("UntagResource", &[Arn("resourceArn")]),
+];
+
 const STS: Lines = &[
     ("AssumeRole", &[OwnRule]),
     ("GetAccessKeyInfo", &[Everything]),
@@ -233,6 +258,7 @@ pub fn places(service: Service, operation: &str) -> Option<&'static [Place]> {
         Service::AutoScaling => AUTO_SCALING,
         Service::Logs => LOGS,
         Service::CloudWatch => CLOUDWATCH,
+        Service::Ecr => ECR,
         Service::Sts => STS,
         Service::Iam => IAM,
         // S3's permissions follow from the path and the headers: `s3/permission`.

@@ -88,3 +88,15 @@ fn tags_and_instance_types_are_facts() {
     assert_eq!(value("aws:TagKeys").as_deref(), Some("Team"));
     assert_eq!(value("sagemaker:InstanceTypes").as_deref(), Some("ml.c5.large,ml.m5.large"));
 }
+
+#[test]
+fn repositories_are_named_one_by_one() {
+    let ecr = |operation, document| asked(Service::Ecr, operation, document);
+    let arn = |name: &str| format!("arn:aws:ecr:eu-west-1:123456789012:repository/{name}");
+    let need = |name: &str| ("ecr:DescribeRepositories".to_owned(), arn(name));
+    let named = ecr("DescribeRepositories", json!({"repositoryNames": ["a/b", "c"]}));
+    assert_eq!(named, [need("a/b"), need("c")]);
+    assert_eq!(ecr("DescribeRepositories", json!({})), [need("*")]);
+    let made = ecr("CreateRepository", json!({"repositoryName": "a/b"}));
+    assert_eq!(made, [("ecr:CreateRepository".to_owned(), arn("a/b"))]);
+}

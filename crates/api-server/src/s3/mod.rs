@@ -26,7 +26,6 @@ mod prepare;
 mod put;
 mod refusal;
 mod tagging;
-mod unread;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -46,6 +45,7 @@ use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 use uuid::Uuid;
 
+use crate::unread;
 use access::{Gate, Hosts, Keys, SENDER, Sender};
 use chunked::Bounded;
 

@@ -48,6 +48,21 @@ const DOCUMENTS: &[(&str, &str, &str)] = &[
         r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sagemaker:Describe*","sagemaker:List*","sagemaker:Search","sagemaker:GetSearchSuggestions","logs:Describe*","logs:Get*","logs:FilterLogEvents","cloudwatch:Describe*","cloudwatch:Get*","cloudwatch:List*"],"Resource":"*"}]}"#,
     ),
     (
+        "AmazonEC2ContainerRegistryFullAccess",
+        "everything of the container registry",
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ecr:*","Resource":"*"}]}"#,
+    ),
+    (
+        "AmazonEC2ContainerRegistryPowerUser",
+        "pushing and pulling images",
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ecr:GetAuthorizationToken","ecr:BatchCheckLayerAvailability","ecr:GetDownloadUrlForLayer","ecr:DescribeRepositories","ecr:ListImages","ecr:DescribeImages","ecr:BatchGetImage","ecr:InitiateLayerUpload","ecr:UploadLayerPart","ecr:CompleteLayerUpload","ecr:PutImage","ecr:ListTagsForResource"],"Resource":"*"}]}"#,
+    ),
+    (
+        "AmazonEC2ContainerRegistryReadOnly",
+        "pulling images",
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ecr:GetAuthorizationToken","ecr:BatchCheckLayerAvailability","ecr:GetDownloadUrlForLayer","ecr:DescribeRepositories","ecr:ListImages","ecr:DescribeImages","ecr:BatchGetImage","ecr:ListTagsForResource"],"Resource":"*"}]}"#,
+    ),
+    (
         "AmazonS3FullAccess",
         "everything of S3",
         r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#,

@@ -5,7 +5,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, StatusCode};
-use sagebrush_api_server::ApiServer;
+use sagebrush_api_server::{ApiServer, registry};
 use sagebrush_auth::Signed;
 use sagebrush_env::random_hex;
 use sagebrush_inference::{Inference, Manner};
@@ -66,6 +66,7 @@ impl Front {
         let (limit, protocol) = match &target {
             // Streamed, and not held in memory.
             Target::S3 => (0, Protocol::of(Service::S3)),
+            Target::Registry => (registry::body_in_memory(&parts), Protocol::RestJson),
             Target::Invoke(_) | Target::InvokeStream(_) => (INVOKE_BODY_BYTES, Protocol::RestJson),
             // The input lies in S3 already.
             Target::InvokeAsync(_) => (CONTROL_BODY_BYTES, Protocol::RestJson),

@@ -2,6 +2,7 @@
 
 mod front;
 mod listen;
+mod own_registry;
 mod secure;
 
 pub use secure::{CA_FILE, PASSWORD_FILE, USER as PROXY_USER};
@@ -13,13 +14,14 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use sagebrush_access::Access;
-use sagebrush_api_server::ApiServer;
-use sagebrush_api_server::s3;
+use sagebrush_api_server::registry::RegistryFrontDoor;
+use sagebrush_api_server::{ApiServer, s3};
 use sagebrush_control_plane::{ControlPlane, INDEX_RULES, Settings};
 use sagebrush_env::{Clock, random_hex};
 use sagebrush_inference::{Events, Inference};
 use sagebrush_metastore::Metastore;
 use sagebrush_object_store::ObjectStore;
+use sagebrush_registry::Registry;
 use sagebrush_runner::{Engine, keep_guard};
 use sagebrush_types::ByteBudget;
 use sagebrush_types::limits::{CAPTURE_BYTES, CAPTURE_EVENTS, CLOCK_SKEW, INVOCATION_EVENTS};
@@ -31,6 +33,7 @@ use tracing_subscriber::EnvFilter;
 use crate::algorithm::built_ins;
 use crate::data_dir::{DataDir, ServerInfo};
 use front::{Bodies, Front};
+use own_registry::OwnRegistry;
 use secure::Secure;
 
 /// Options of `sagebrush serve`.
@@ -73,6 +76,11 @@ pub struct ServeArgs {
     /// or none. It is looked for where Docker and Podman usually listen when this is not given.
     #[arg(long, value_name = "ADDRESS", env = "SAGEBRUSH_CONTAINER_ENGINE")]
     container_engine: Option<String>,
+    /// Address under which container engines reach this server, as http://HOST:PORT or https://HOST: what
+    /// names of images begin with. Without it the address listened on, or 127.0.0.1 when that is every
+    /// address.
+    #[arg(long, value_name = "URL", value_parser = registry_url, env = "SAGEBRUSH_REGISTRY_URL")]
+    registry_url: Option<String>,
     /// Minutes by which a client's clock may differ before its signatures are refused.
     #[arg(long, value_name = "MINUTES", default_value_t = CLOCK_SKEW.as_secs() / 60,
           value_parser = clap::value_parser!(u64).range(1..=1440), env = "SAGEBRUSH_CLOCK_SKEW")]
@@ -95,6 +103,33 @@ fn domain(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("a domain is a host name in lower case, without a port".into())
+}
+
+fn registry_url(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.:".contains(&byte);
+    match host {
+        // An engine takes a first part without a dot or a port for a part of the repository's name.
+        Some(host) if host.bytes().all(plain) && (host.contains(['.', ':']) || host == "localhost") => {
+            Ok(text.to_owned())
+        }
+        _ => {
+            Err("a registry's address is http:// or https:// and a host in lower case, with a port or a dot"
+                .into())
+        }
+    }
+}
+
+/// Where engines on this machine reach a server that listens on `address`. They take plain HTTP from
+/// 127.0.0.0/8 and localhost without being told to.
+fn registry_url_of(address: SocketAddr) -> String {
+    let port = address.port();
+    match address.ip() {
+        ip if ip.is_unspecified() => format!("http://127.0.0.1:{port}"),
+        // Names of images have no brackets.
+        std::net::IpAddr::V6(_) => format!("http://localhost:{port}"),
+        ip => format!("http://{ip}:{port}"),
+    }
 }
 
 /// Serves until told to end.
@@ -121,13 +156,17 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let access = Arc::new(Access::open(data.root(), &args.account, key, clock.clone(), skew)?);
     let store = Metastore::open_indexed(&data.metadata(), clock.clone(), &INDEX_RULES).await?;
     let objects = ObjectStore::open(&data.objects()).await?;
+    let registry = Registry::open(&data.registry(), clock.clone()).await?;
+    registry.collect_regularly();
+    let url = args.registry_url.map_or_else(|| listener.local_addr().map(registry_url_of), Ok)?;
+    let registry = RegistryFrontDoor { registry, access: Arc::clone(&access), url };
     let settings = Settings {
         account: args.account.clone(),
         work: data.work(),
         executable: std::env::current_exe().context("this program's own file is unknown")?,
         built_ins: built_ins(),
         engine: container_engine(args.container_engine.as_deref(), data.root()),
-        registry: None,
+        registry: Some(Arc::new(OwnRegistry { door: registry.clone(), region: args.region.clone() })),
     };
     let plane = ControlPlane::new(store.clone(), objects.clone(), clock.clone(), settings);
     if let Err(failure) = plane.reconcile().await {
@@ -145,7 +184,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let events = Events::new(invocations, captures, ByteBudget::new(CAPTURE_BYTES));
     let front = Front {
         inference: Inference::new(plane.routes(), Arc::clone(&access), events),
-        api: ApiServer { plane: plane.clone(), s3, access, check_answers: args.check_answers },
+        api: ApiServer { plane: plane.clone(), s3, registry, access, check_answers: args.check_answers },
         bodies: Bodies::default(),
     };
     data.publish(&info)?;

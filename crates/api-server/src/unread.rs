@@ -24,16 +24,16 @@ const REST_BYTES: usize = 1 << 20;
 const REST_TIME: Duration = Duration::from_secs(2);
 
 /// A body that comes back when it is dropped before its end.
-pub(super) struct Watched {
+pub(crate) struct Watched {
     body: Option<Body>,
     back: Option<oneshot::Sender<Body>>,
 }
 
 /// Where the rest of a body comes back.
-pub(super) struct Rest(oneshot::Receiver<Body>);
+pub(crate) struct Rest(oneshot::Receiver<Body>);
 
 /// Watches over a body.
-pub(super) fn watch(body: Body) -> (Watched, Rest) {
+pub(crate) fn watch(body: Body) -> (Watched, Rest) {
     let (back, rest) = oneshot::channel();
     (Watched { body: Some(body), back: Some(back) }, Rest(rest))
 }
