@@ -13,11 +13,16 @@ use std::process::{Command, ExitCode};
 use sagebrush_env::durable::{self, Readers};
 use serde::{Deserialize, Serialize};
 
-use crate::python::{Environment, Environments, PythonError, Wanted};
+use crate::python::{Environment, Environments, PythonError, Wanted, layer};
 use crate::sandbox::Sandbox;
 
 /// What follows the environment's own programs in `PATH`.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where the program sees the layer of its own: a folder of its home.
+const LAYER: &str = "/root/python";
+/// The folder's name.
+const LAYER_NAME: &str = "python";
 
 /// A program and the environment it wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,26 +58,25 @@ impl Script {
     }
 }
 
-/// The sandbox with an environment in it.
-fn equip(mut sandbox: Sandbox, environment: &Environment) -> Sandbox {
-    let join = |paths: &[PathBuf], rest: Option<&str>| {
-        let paths = paths.iter().map(|path| path.to_string_lossy().into_owned());
-        paths.chain(rest.map(str::to_owned)).collect::<Vec<_>>().join(":")
-    };
-    let variables = &mut sandbox.environment;
-    variables.insert("PATH".into(), join(&environment.programs, Some(SYSTEM_PATH)));
-    variables.insert("VIRTUAL_ENV".into(), environment.folder.to_string_lossy().into_owned());
-    if !environment.modules.is_empty() {
-        let own = variables.get("PYTHONPATH").cloned();
-        let own = own.iter().map(PathBuf::from);
-        let modules: Vec<PathBuf> = own.chain(environment.modules.iter().cloned()).collect();
-        variables.insert("PYTHONPATH".into(), join(&modules, None));
+/// Gives a sandbox an environment, with a layer of its own in the home folder.
+fn equip(mut sandbox: Sandbox, environment: &Environment) -> io::Result<Sandbox> {
+    // What an earlier run of the same program left belongs to another user.
+    for folder in [sandbox.scratch.join("home"), sandbox.scratch.join("tmp")] {
+        match std::fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
+    let place = Path::new(LAYER);
+    layer::write(environment, &sandbox.scratch.join("home").join(LAYER_NAME), place)?;
+    let variables = &mut sandbox.environment;
+    variables.insert("PATH".into(), format!("{LAYER}/bin:{SYSTEM_PATH}"));
+    variables.insert("VIRTUAL_ENV".into(), LAYER.into());
     sandbox.readable.extend(environment.needs.iter().cloned());
     if sandbox.program == "python" {
-        sandbox.program = environment.folder.join("bin/python").to_string_lossy().into_owned();
+        sandbox.program = format!("{LAYER}/bin/python");
     }
-    sandbox
+    Ok(sandbox)
 }
 
 /// Runs a script: the whole work of the hidden command `sagebrush script`. Comes back only when the
@@ -99,9 +103,8 @@ pub fn run(description: &Path) -> ExitCode {
 
 /// Becomes the keeper of the sandbox. Returns why that cannot be.
 fn enter(script: &Script, environment: &Environment) -> io::Error {
-    let sandbox = equip(script.sandbox.clone(), environment);
-    let description = sandbox.scratch.join("sandbox.json");
-    let written = std::fs::create_dir_all(&sandbox.scratch).and_then(|()| sandbox.write(&description));
+    let description = script.sandbox.scratch.join("sandbox.json");
+    let written = equip(script.sandbox.clone(), environment).and_then(|sandbox| sandbox.write(&description));
     if let Err(error) = written {
         return error;
     }
@@ -114,23 +117,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sandbox_with_an_environment_finds_it_first() {
+    fn a_sandbox_with_an_environment_finds_it_first() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        std::fs::create_dir_all(folder.path().join("e/bin"))?;
         let environment = Environment {
-            id: "b".into(),
+            id: "e".into(),
             name: "n".into(),
             python: "3.11.2".into(),
             packages: Vec::new(),
-            folder: "/e/b".into(),
-            needs: vec!["/e/b".into(), "/usr".into(), "/e/a".into()],
-            programs: vec!["/e/b/bin".into(), "/e/a/bin".into()],
-            modules: vec!["/e/b/lib".into()],
+            interpreter: "/usr/bin/python3.11".into(),
+            site_packages: "lib/python3.11/site-packages".into(),
+            needs: vec![folder.path().join("e"), "/usr".into()],
+            layers: vec![folder.path().join("e")],
         };
-        let mut sandbox = Sandbox::of("python", "/s".into());
-        sandbox.environment.insert("PYTHONPATH".into(), "/opt/ml/code".into());
-        let sandbox = equip(sandbox, &environment);
-        assert_eq!(sandbox.program, "/e/b/bin/python");
-        assert!(sandbox.environment["PATH"].starts_with("/e/b/bin:/e/a/bin:/usr/local/sbin:"));
-        assert_eq!(sandbox.environment["PYTHONPATH"], "/opt/ml/code:/e/b/lib");
+        let scratch = folder.path().join("scratch");
+        std::fs::create_dir_all(scratch.join("home/left-behind"))?;
+        let sandbox = equip(Sandbox::of("python", scratch.clone()), &environment)?;
+        assert_eq!(sandbox.program, "/root/python/bin/python");
+        assert!(sandbox.environment["PATH"].starts_with("/root/python/bin:/usr/local/sbin:"));
         assert_eq!(sandbox.readable, environment.needs);
+        assert!(
+            scratch.join("home/python/pyvenv.cfg").is_file() && !scratch.join("home/left-behind").exists()
+        );
+        Ok(())
     }
 }

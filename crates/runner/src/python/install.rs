@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::nearest::{nearest, unsatisfied};
-use super::{Environment, Environments, Interpreter, PythonError, Wanted};
+use super::{Environment, Environments, Interpreter, PythonError, Wanted, layer};
 use crate::sandbox::Sandbox;
 
 /// Pins that may give way to the nearest version before it fails: more than any image has.
@@ -89,9 +89,8 @@ impl Install<'_> {
         }
         if let Some(base) = self.base {
             // What lies in the environment below is found after what lies in this one.
-            let below = base.folder.join(&self.python.site_packages);
-            let file = self.folder.join(&self.python.site_packages).join("_sagebrush_base.pth");
-            fs::write(file, format!("{}\n", below.display())).map_err(|cause| self.io(cause))?;
+            let file = self.folder.join(&self.python.site_packages).join("_sagebrush_below.pth");
+            fs::write(file, layer::below(base.layers.iter(), base)).map_err(|cause| self.io(cause))?;
         }
         Ok(())
     }

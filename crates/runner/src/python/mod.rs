@@ -11,6 +11,7 @@
 
 mod install;
 mod interpreter;
+pub mod layer;
 mod nearest;
 
 use std::collections::BTreeMap;
@@ -93,14 +94,14 @@ pub struct Environment {
     pub python: String,
     /// What was asked for.
     pub packages: Vec<String>,
-    /// Its folder.
-    pub folder: PathBuf,
-    /// Folders that its Python needs: the interpreter's own, and those of the environment below it.
+    /// The program of the interpreter that it was made with.
+    pub interpreter: PathBuf,
+    /// Where packages lie in it, relative to its folder.
+    pub site_packages: PathBuf,
+    /// Folders that its Python needs: the interpreter's own, and those of the layers.
     pub needs: Vec<PathBuf>,
-    /// Folders of programs, first first.
-    pub programs: Vec<PathBuf>,
-    /// Folders of modules that programs of the environment below shall find as well.
-    pub modules: Vec<PathBuf>,
+    /// Its folder, then the folder of the environment below it.
+    pub layers: Vec<PathBuf>,
 }
 
 /// The environments of a data folder.
@@ -165,8 +166,7 @@ impl Environments {
         }
         let name = format!("{} with requirements.txt", base.name);
         let wanted = Wanted { name, packages: lines, python: None, pip: Vec::new() };
-        let python = Interpreter::ask(&base.folder.join("bin/python"), &self.settings)
-            .map_err(PythonError::NoPython)?;
+        let python = Interpreter::ask(&base.interpreter, &self.settings).map_err(PythonError::NoPython)?;
         self.make(&wanted, &python, Some(base), say)
     }
 
@@ -225,24 +225,19 @@ impl Environments {
         base: Option<&Environment>,
         packages: Vec<String>,
     ) -> Environment {
-        let folder = self.folder.join(id);
-        let mut environment = Environment {
+        let layers =
+            [self.folder.join(id)].into_iter().chain(base.into_iter().flat_map(|base| base.layers.clone()));
+        let layers: Vec<PathBuf> = layers.collect();
+        Environment {
             id: id.to_owned(),
             name: wanted.name.clone(),
             python: python.version.clone(),
             packages,
-            needs: vec![folder.clone(), python.prefix.clone()],
-            programs: vec![folder.join("bin")],
-            modules: Vec::new(),
-            folder: folder.clone(),
-        };
-        if let Some(base) = base {
-            environment.needs.extend(base.needs.iter().cloned());
-            environment.needs.dedup();
-            environment.programs.extend(base.programs.iter().cloned());
-            environment.modules.push(folder.join(&python.site_packages));
+            interpreter: python.executable.clone(),
+            site_packages: python.site_packages.clone(),
+            needs: layers.iter().cloned().chain([python.prefix.clone()]).collect(),
+            layers,
         }
-        environment
     }
 
     /// The environments that are whole, in the order of their names.
@@ -270,8 +265,9 @@ impl Environments {
         let lock = File::create(self.folder.join(format!("{id}.lock"))).map_err(of)?;
         flock(&lock, FlockOperation::LockExclusive).map_err(|error| of(error.into()))?;
         // Without its marker it is none, however far the rest comes.
-        fs::remove_file(found.folder.join(MARKER)).map_err(of)?;
-        remove(&found.folder).map_err(of)
+        let folder = self.folder.join(id);
+        fs::remove_file(folder.join(MARKER)).map_err(of)?;
+        remove(&folder).map_err(of)
     }
 
     fn read(&self, id: &str) -> Option<Environment> {
