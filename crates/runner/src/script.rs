@@ -46,6 +46,14 @@ impl Script {
         durable::write(path, &serde_json::to_vec(self)?, Readers::Owner)
     }
 
+    /// The script with a scratch folder of its own, where several are started from one description.
+    fn of_instance(mut self) -> Self {
+        if let Ok(instance) = std::env::var("SAGEBRUSH_INSTANCE") {
+            self.sandbox.scratch = self.sandbox.scratch.join(format!("instance-{instance}"));
+        }
+        self
+    }
+
     fn environment(&self) -> Result<Environment, PythonError> {
         let mut say = |line: &str| println!("{line}");
         let base = self.environments.ensure(&self.wanted, &mut say)?;
@@ -72,11 +80,30 @@ fn equip(mut sandbox: Sandbox, environment: &Environment) -> io::Result<Sandbox>
     let variables = &mut sandbox.environment;
     variables.insert("PATH".into(), format!("{LAYER}/bin:{SYSTEM_PATH}"));
     variables.insert("VIRTUAL_ENV".into(), LAYER.into());
+    if sandbox.is_server {
+        listen(&mut sandbox);
+    }
     sandbox.readable.extend(environment.needs.iter().cloned());
     if sandbox.program == "python" {
         sandbox.program = format!("{LAYER}/bin/python");
     }
     Ok(sandbox)
+}
+
+/// Tells a model server where to listen, by the variables that the runner started this process with. One
+/// without a network gets a socket that is listening already.
+fn listen(sandbox: &mut Sandbox) {
+    let told = |name: &str| std::env::var(name).ok();
+    let (Some(port), Some(address)) = (told("SAGEMAKER_BIND_TO_PORT"), told("SAGEBRUSH_BIND_TO_ADDRESS"))
+    else {
+        return;
+    };
+    if sandbox.isolated {
+        sandbox.listen = format!("{address}:{port}").parse().ok();
+        sandbox.arguments.push("--inherited".into());
+    }
+    sandbox.arguments.extend(["--address".to_owned(), address]);
+    sandbox.environment.insert("SAGEMAKER_BIND_TO_PORT".into(), port);
 }
 
 /// Runs a script: the whole work of the hidden command `sagebrush script`. Comes back only when the
@@ -86,7 +113,7 @@ pub fn run(description: &Path) -> ExitCode {
     let read =
         read.and_then(|text| serde_json::from_slice::<Script>(&text).map_err(|error| error.to_string()));
     let script = match read {
-        Ok(script) => script,
+        Ok(script) => script.of_instance(),
         Err(error) => {
             eprintln!("script: the description {} cannot be used: {error}", description.display());
             return ExitCode::FAILURE;
@@ -104,7 +131,10 @@ pub fn run(description: &Path) -> ExitCode {
 /// Becomes the keeper of the sandbox. Returns why that cannot be.
 fn enter(script: &Script, environment: &Environment) -> io::Error {
     let description = script.sandbox.scratch.join("sandbox.json");
-    let written = equip(script.sandbox.clone(), environment).and_then(|sandbox| sandbox.write(&description));
+    let written = std::fs::create_dir_all(&script.sandbox.scratch);
+    let written = written
+        .and_then(|()| equip(script.sandbox.clone(), environment))
+        .and_then(|sandbox| sandbox.write(&description));
     if let Err(error) = written {
         return error;
     }

@@ -131,21 +131,26 @@ pub fn framework(image: &str) -> Option<Wanted> {
         "sagemaker-scikit-learn" => {
             // Builds before 1.4 were made against NumPy 1 and fail beside newer pandas and SciPy.
             let old = version.as_deref().is_some_and(|version| below(version, &[1, 4]));
-            let bounds: &[&str] =
-                if old { &["numpy<2", "pandas<2.2", "scipy<1.14", "joblib"] } else { &["numpy", "pandas", "scipy", "joblib"] };
+            let bounds: &[&str] = if old {
+                &["numpy<2", "pandas<2.2", "scipy<1.14", "joblib"]
+            } else {
+                &["numpy", "pandas", "scipy", "joblib"]
+            };
             with(pin("scikit-learn", minor), bounds)
         }
         "sagemaker-xgboost" => {
             let old = version.as_deref().is_some_and(|version| below(version, &[2]));
             with(
                 pin("xgboost", minor),
-                if old { &["numpy<2", "pandas<2.2", "scipy<1.14", "scikit-learn<1.6"] } else { &["numpy", "pandas", "scipy", "scikit-learn"] },
+                if old {
+                    &["numpy<2", "pandas<2.2", "scipy<1.14", "scikit-learn<1.6"]
+                } else {
+                    &["numpy", "pandas", "scipy", "scikit-learn"]
+                },
             )
         }
         "pytorch-training" | "pytorch-inference" => torch(minor, version.as_deref()),
-        "tensorflow-training" | "tensorflow-inference" => {
-            with(pin("tensorflow", minor), &["pandas", "scikit-learn"])
-        }
+        "tensorflow-training" => with(pin("tensorflow", minor), &["pandas", "scikit-learn"]),
         "huggingface-pytorch-training" | "huggingface-pytorch-inference" => {
             let transformers = after(tag, "transformers").map(|version| format!("{}.*", two_parts(&version)));
             let mut packages = torch(minor, version.as_deref());
@@ -177,7 +182,8 @@ fn with(first: String, rest: &[&str]) -> Vec<String> {
 
 /// The version that a tag begins with: `1.2` of `1.2-1-cpu-py3`.
 fn leading_version(tag: &str) -> Option<String> {
-    let version: String = tag.chars().take_while(|letter| letter.is_ascii_digit() || *letter == '.').collect();
+    let version: String =
+        tag.chars().take_while(|letter| letter.is_ascii_digit() || *letter == '.').collect();
     version.contains('.').then(|| version.trim_end_matches('.').to_owned())
 }
 
@@ -230,7 +236,9 @@ mod tests {
              [[image]]\nmatches = \"*our-sklearn*\"\npython = { requirements = [\"scikit-learn\"], version = \"3.11\" }\n",
         )?;
         assert_eq!(catalogue.mapped("host/our-sklearn:2"), Some(Stand::Container("local/our:2".into())));
-        let Some(Stand::Python(wanted)) = catalogue.mapped("host/our-sklearn:3") else { return Err("none".into()) };
+        let Some(Stand::Python(wanted)) = catalogue.mapped("host/our-sklearn:3") else {
+            return Err("none".into());
+        };
         assert_eq!((wanted.name.as_str(), wanted.python.as_deref()), ("our-sklearn", Some("3.11")));
         assert_eq!(catalogue.mapped("host/other:2"), None);
         assert!(Catalogue::parse("[[image]]\nmatches = \"x\"\n").is_err_and(|error| error.contains("'x'")));
@@ -240,9 +248,15 @@ mod tests {
 
     #[test]
     fn patterns_match_whole_names() {
-        for (pattern, text, expected) in
-            [("a*c", "abc", true), ("a*c", "abcd", false), ("abc", "abc", true), ("abc", "abcd", false), ("*b*", "abc", true), ("*", "", true), ("ab*ba", "aba", false)]
-        {
+        for (pattern, text, expected) in [
+            ("a*c", "abc", true),
+            ("a*c", "abcd", false),
+            ("abc", "abc", true),
+            ("abc", "abcd", false),
+            ("*b*", "abc", true),
+            ("*", "", true),
+            ("ab*ba", "aba", false),
+        ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
         }
     }

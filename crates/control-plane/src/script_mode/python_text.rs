@@ -32,9 +32,12 @@ fn representation(value: &Value) -> String {
         Value::Bool(false) => "False".into(),
         Value::Number(number) => self::number(number),
         Value::String(text) => quoted(text),
-        Value::Array(items) => format!("[{}]", items.iter().map(representation).collect::<Vec<_>>().join(", ")),
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(representation).collect::<Vec<_>>().join(", "))
+        }
         Value::Object(members) => {
-            let pairs = members.iter().map(|(key, value)| format!("{}: {}", quoted(key), representation(value)));
+            let pairs =
+                members.iter().map(|(key, value)| format!("{}: {}", quoted(key), representation(value)));
             format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
         }
     }
@@ -129,7 +132,10 @@ mod tests {
 
     #[test]
     fn variables_are_compact_and_sorted() {
-        assert_eq!(compact(&json!({"b": [1, 2.0], "a": {"d": null, "c": "x"}})), r#"{"a":{"c":"x","d":null},"b":[1,2.0]}"#);
+        assert_eq!(
+            compact(&json!({"b": [1, 2.0], "a": {"d": null, "c": "x"}})),
+            r#"{"a":{"c":"x","d":null},"b":[1,2.0]}"#
+        );
         assert_eq!(variable(&json!("x")), "x");
         assert_eq!(variable(&json!(false)), "false");
     }

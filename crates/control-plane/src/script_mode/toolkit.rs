@@ -44,7 +44,6 @@ pub struct TrainingEnvironment {
     resources: Value,
     /// Contents of `inputdataconfig.json`.
     channels: Value,
-    job: String,
     cpus: usize,
 }
 
@@ -63,12 +62,10 @@ fn decode(text: &str) -> Value {
 }
 
 impl TrainingEnvironment {
-    /// The environment of a job: its hyperparameters and variables as they came, the configuration files
-    /// that it finds, and the number of cores.
+    /// The environment of a job: its hyperparameters as they came, the configuration files that it finds,
+    /// and the number of cores.
     pub fn new(
-        job: &str,
         hyperparameters: &BTreeMap<String, String>,
-        variables: &BTreeMap<String, String>,
         resources: Value,
         channels: Value,
         cpus: usize,
@@ -76,15 +73,12 @@ impl TrainingEnvironment {
         let decoded = hyperparameters.iter().map(|(name, text)| (name.clone(), decode(text)));
         let (own, users): (Map<_, _>, Map<_, _>) =
             decoded.partition(|(name, _)| name.starts_with(PREFIX) || name == TUNING_METRIC);
-        Self {
-            hyperparameters: users,
-            own,
-            variables: variables.clone(),
-            resources,
-            channels,
-            job: job.to_owned(),
-            cpus,
-        }
+        Self { hyperparameters: users, own, variables: BTreeMap::new(), resources, channels, cpus }
+    }
+
+    /// The environment with the variables of the job.
+    pub fn with_variables(self, variables: &BTreeMap<String, String>) -> Self {
+        Self { variables: variables.clone(), ..self }
     }
 
     fn own(&self, name: &str) -> Option<String> {
@@ -161,7 +155,8 @@ impl TrainingEnvironment {
         for (name, value) in &self.hyperparameters {
             values.insert(format!("hp_{name}"), value.clone());
         }
-        let named = |(name, value): (String, Value)| (format!("SM_{}", name.to_uppercase()), variable(&value));
+        let named =
+            |(name, value): (String, Value)| (format!("SM_{}", name.to_uppercase()), variable(&value));
         values.into_iter().map(named).collect()
     }
 
@@ -170,7 +165,8 @@ impl TrainingEnvironment {
         let entry_point = self.entry_point().unwrap_or_default();
         let module = entry_point.strip_suffix(".py").unwrap_or(&entry_point).to_owned();
         let hosts = &self.resources["hosts"];
-        let own = self.own.iter().filter(|(name, _)| !COMMON.contains(&name.as_str()) && *name != TUNING_METRIC);
+        let own =
+            self.own.iter().filter(|(name, _)| !COMMON.contains(&name.as_str()) && *name != TUNING_METRIC);
         let framework: Map<String, Value> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
         let facts = json!({
             "current_host": self.resources["current_host"],
@@ -213,7 +209,7 @@ impl TrainingEnvironment {
         all.insert("additional_framework_parameters".into(), framework);
         all.insert("hyperparameters".into(), Value::Object(self.hyperparameters.clone()));
         all.insert("channel_input_dirs".into(), Value::Object(self.channel_folders()));
-        all.insert("job_name".into(), json!(self.job));
+        all.insert("job_name".into(), json!(self.variables.get("TRAINING_JOB_NAME")));
         let first = self.resources["hosts"].get(0).cloned().unwrap_or_default();
         all.insert("is_master".into(), json!(first == self.resources["current_host"]));
         all.insert("master_hostname".into(), first);
@@ -238,7 +234,8 @@ fn gpus() -> usize {
         .filter(|device| {
             let name = device.file_name();
             let number = name.to_string_lossy().strip_prefix("nvidia").map(str::to_owned);
-            number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+            number
+                .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
         })
         .count()
 }
@@ -258,7 +255,8 @@ pub fn check_entry_point(name: &str) -> Outcome<()> {
 
 fn listing(folder: &Path) -> String {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names.truncate(20);
     if names.is_empty() { "nothing".into() } else { names.join(", ") }
@@ -286,7 +284,7 @@ mod tests {
         let resources = json!({"current_host": "algo-1", "hosts": ["algo-1", "algo-2"],
             "network_interface_name": "lo", "current_instance_type": "ml.m5.xlarge"});
         let channels = json!({"train": {"TrainingInputMode": "File"}, "code": {}});
-        TrainingEnvironment::new("job", &hyperparameters, &BTreeMap::new(), resources, channels, 4)
+        TrainingEnvironment::new(&hyperparameters, resources, channels, 4)
     }
 
     #[test]
@@ -306,7 +304,8 @@ mod tests {
         assert_eq!(of("SM_MODULE_DIR"), Some("s3://b/code/sourcedir.tar.gz"));
         assert_eq!(of("SM_FRAMEWORK_PARAMS"), Some(r#"{"sagemaker_mpi_enabled":true}"#));
         assert_eq!(of("SM_NUM_CPUS"), Some("4"));
-        let all: Value = of("SM_TRAINING_ENV").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let all: Value =
+            of("SM_TRAINING_ENV").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         assert_eq!(all["hyperparameters"]["n"], 5);
         assert_eq!(all["is_master"], true);
         assert!(!variables.keys().any(|name| name.contains("TUNING")));

@@ -125,6 +125,14 @@ impl Environments {
         Self { folder, executable, settings }
     }
 
+    /// The settings that scripts may see: those that hold no password.
+    pub fn open_settings(&self) -> impl Iterator<Item = (&String, &String)> {
+        let own = ["PATH", "SAGEBRUSH_PYTHON"];
+        self.settings
+            .iter()
+            .filter(move |(name, value)| !own.contains(&name.as_str()) && !value.contains('@'))
+    }
+
     /// This program.
     pub(crate) fn executable(&self) -> &Path {
         &self.executable

@@ -31,8 +31,11 @@ pub fn run(sandbox: &Sandbox) -> Result<u8, SandboxError> {
     let as_nobody = has_other_users();
     root::make_own_folders(sandbox).map_err(SandboxError::step("the folders of the run"))?;
     if as_nobody {
+        let binds = sandbox.binds.iter().map(|part| part.folder.clone());
         let own = root::own_folders(sandbox).map(|(folder, _)| folder);
-        for folder in own.into_iter().chain(sandbox.ml.clone()).chain(sandbox.writable.iter().cloned()) {
+        for folder in
+            own.into_iter().chain(sandbox.ml.clone()).chain(sandbox.writable.iter().cloned()).chain(binds)
+        {
             hand_over(&folder, NOBODY)
                 .map_err(SandboxError::step(format!("handing over {}", folder.display())))?;
         }
@@ -136,7 +139,8 @@ fn report(sandbox: &Sandbox, kind: Report, code: u8, words: Words) {
     let command = [&[sandbox.program.clone()], &sandbox.arguments[..]].concat().join(" ");
     let text = match kind {
         Report::Failure => format!(
-            "ExecuteUserScriptError:\nExitCode {code}\nErrorMessage \"{message}\"\nCommand \"{command}\""
+            "AlgorithmError: ExecuteUserScriptError:\nExitCode {code}\nErrorMessage \"{message}\"\nCommand \"{command}\", \
+             exit code: {code}"
         ),
         Report::Message => message,
     };

@@ -58,8 +58,12 @@ impl Report {
 /// What a program may see and use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sandbox {
-    /// The folder that is `/opt/ml` inside, writable.
+    /// The folder that is `/opt/ml` inside.
     pub ml: Option<PathBuf>,
+    /// It may be read only.
+    pub ml_read_only: bool,
+    /// Folders at other places inside.
+    pub binds: Vec<Bind>,
     /// A folder of this run: its `/tmp` and home come to lie in it.
     pub scratch: PathBuf,
     /// Further files and folders, at the same place inside, read-only.
@@ -74,6 +78,8 @@ pub struct Sandbox {
     pub hosts: Vec<(String, IpAddr)>,
     /// No network but a loopback interface of its own.
     pub isolated: bool,
+    /// It is a model server: it is told where to listen when it is started.
+    pub is_server: bool,
     /// An address that is listened on for the program, which gets the socket as its standard input:
     /// the way into a program without a network.
     pub listen: Option<SocketAddr>,
@@ -89,6 +95,17 @@ pub struct Sandbox {
     pub folder: PathBuf,
     /// Where a program that fails without having said why gets its last lines written.
     pub report: Option<Report>,
+}
+
+/// A folder that is shown at another place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bind {
+    /// The folder on this side.
+    pub folder: PathBuf,
+    /// Its place inside, absolute.
+    pub target: PathBuf,
+    /// It may be read only.
+    pub read_only: bool,
 }
 
 /// Ceilings of a program, each with its reason.
@@ -145,6 +162,8 @@ impl Sandbox {
     pub fn of(program: &str, scratch: PathBuf) -> Self {
         Self {
             ml: None,
+            ml_read_only: false,
+            binds: Vec::new(),
             scratch,
             readable: Vec::new(),
             writable: Vec::new(),
@@ -152,6 +171,7 @@ impl Sandbox {
             host_name: "algo-1".into(),
             hosts: Vec::new(),
             isolated: false,
+            is_server: false,
             listen: None,
             ceilings: Ceilings::default(),
             program: program.into(),

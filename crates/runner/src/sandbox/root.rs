@@ -102,10 +102,10 @@ fn opt(root: &Path, sandbox: &Sandbox) -> io::Result<()> {
             _ => {}
         }
     }
-    match &sandbox.ml {
-        Some(ml) => bind(ml, &opt.join("ml"), false),
-        None => Ok(()),
+    if let Some(ml) = &sandbox.ml {
+        bind(ml, &opt.join("ml"), sandbox.ml_read_only)?;
     }
+    sandbox.binds.iter().try_for_each(|part| bind(&part.folder, &inside(root, &part.target), part.read_only))
 }
 
 fn devices(root: &Path) -> io::Result<()> {
