@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use sagebrush_control_plane::{Catalogue, PythonSettings, Stand, framework};
-use sagebrush_runner::python::{Environments, Wanted, is_pip_setting};
+use sagebrush_runner::python::{Environments, Wanted, is_setting};
 use sagebrush_runner::{sandbox, script};
 
 /// The operator's file in a data folder, when no other is named.
@@ -88,7 +88,7 @@ pub fn settings(data: &Path, images: Option<&Path>) -> anyhow::Result<PythonSett
         Some(file) => read_catalogue(file)?,
         None => Catalogue::default(),
     };
-    let environments = environments(data, std::env::vars())?;
+    let environments = environments(data, [])?;
     Ok(PythonSettings { environments, catalogue, hidden: vec![data.to_path_buf()] })
 }
 
@@ -101,9 +101,12 @@ fn read_catalogue(file: &Path) -> anyhow::Result<Catalogue> {
 
 fn environments(
     data: &Path,
-    variables: impl Iterator<Item = (String, String)>,
+    more: impl IntoIterator<Item = (String, String)>,
 ) -> anyhow::Result<Environments> {
-    let settings: BTreeMap<String, String> = variables.filter(|(name, _)| is_pip_setting(name)).collect();
+    // What is no text is no setting of these.
+    let own = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let settings: BTreeMap<String, String> = own.filter(|(name, _)| is_setting(name)).chain(more).collect();
     let executable = std::env::current_exe().context("this program's own file is unknown")?;
     Ok(Environments::new(data.join(FOLDER), executable, settings))
 }
@@ -156,7 +159,6 @@ fn wanted(catalogue: &Catalogue, image: &str) -> anyhow::Result<Wanted> {
 /// Environments whose packages come from a folder alone.
 fn offline(data: &Path, wheels: &Path) -> anyhow::Result<Environments> {
     let wheels = wheels.canonicalize().with_context(|| format!("the folder {}", wheels.display()))?;
-    let sources = [("PIP_NO_INDEX".to_owned(), "1".to_owned())];
-    let own = [("PIP_FIND_LINKS".to_owned(), wheels.to_string_lossy().into_owned())];
-    environments(data, std::env::vars().chain(sources).chain(own))
+    let wheels = wheels.to_string_lossy().into_owned();
+    environments(data, [("PIP_NO_INDEX".to_owned(), "1".to_owned()), ("PIP_FIND_LINKS".to_owned(), wheels)])
 }

@@ -1,6 +1,6 @@
 //! Making one environment: the virtual environment by the interpreter, its packages by pip in a sandbox.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -106,9 +106,12 @@ impl Install<'_> {
             .arg("sandbox")
             .arg(&description)
             .env_clear()
+            .stdin(Stdio::piped())
             .stdout(writer.try_clone()?)
             .stderr(writer)
             .spawn()?;
+        // Held until the end: the sandbox ends with it.
+        let _lifeline = child.stdin.take();
         let mut last = VecDeque::new();
         let mut lines = BufReader::new(reader);
         let mut line = Vec::new();
@@ -129,11 +132,9 @@ impl Install<'_> {
 
     fn sandbox(&self, list: &Path) -> io::Result<Sandbox> {
         let settings = &self.environments.settings;
-        let mut environment: std::collections::BTreeMap<_, _> = settings
-            .iter()
-            .filter(|(name, _)| *name != "PATH" && *name != "SAGEBRUSH_PYTHON")
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
+        let pip = self.environments.pip_settings();
+        let mut environment: BTreeMap<_, _> =
+            pip.map(|(name, value)| (name.clone(), value.clone())).collect();
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin", self.folder.join("bin").display());
         environment.insert("PATH".into(), path);
         environment.insert("HOME".into(), "/root".into());

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::PythonError;
 
 /// Names an interpreter when the first `python3` of `PATH` is not the one to use.
-const VARIABLE: &str = "SAGEBRUSH_PYTHON";
+pub(super) const VARIABLE: &str = "SAGEBRUSH_PYTHON";
 
 /// Prints what [`Interpreter`] holds. The base executable is the one a virtual environment was made with.
 const QUESTION: &str = "
@@ -61,14 +61,14 @@ impl Interpreter {
     pub(super) fn ask(program: &Path, settings: &BTreeMap<String, String>) -> Result<Self, String> {
         let name = program.display();
         let path = settings.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str);
-        // Interpreters that version managers choose look at HOME.
-        let home = std::env::var_os("HOME").unwrap_or_default();
+        // Interpreters that version managers choose are found by these.
+        let own = settings.iter().filter(|(name, _)| ["HOME", "PYENV_ROOT"].contains(&name.as_str()));
         let output = Command::new(program)
             // Without `site`: the packages of an environment have no say in what it is.
             .args(["-I", "-S", "-c", QUESTION])
             .env_clear()
             .env("PATH", path)
-            .env("HOME", home)
+            .envs(own)
             .output()
             .map_err(|error| format!("{name}: {error}"))?;
         serde_json::from_slice(&output.stdout).map_err(|_| {

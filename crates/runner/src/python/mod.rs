@@ -112,25 +112,31 @@ pub struct Environments {
     settings: BTreeMap<String, String>,
 }
 
-/// Names of environment variables that reach pip.
-pub fn is_pip_setting(name: &str) -> bool {
-    let exact = ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "SAGEBRUSH_PYTHON", "PATH"];
-    name.starts_with("PIP_") || exact.contains(&name) || name.to_ascii_lowercase().ends_with("_proxy")
+/// Environment variables by which an interpreter is found; nothing else sees them.
+const FOR_INTERPRETER: &[&str] = &["PATH", "HOME", "PYENV_ROOT", interpreter::VARIABLE];
+
+/// Whether an environment variable of the server says how environments are made: where interpreters are, and
+/// pip's settings.
+pub fn is_setting(name: &str) -> bool {
+    let files = ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"];
+    let is_proxy = ["http_proxy", "https_proxy", "no_proxy"].contains(&name.to_ascii_lowercase().as_str());
+    name.starts_with("PIP_") || files.contains(&name) || is_proxy || FOR_INTERPRETER.contains(&name)
 }
 
 impl Environments {
     /// Environments in `folder`. `executable` is this program, which makes sandboxes; `settings` are the
-    /// variables that [`is_pip_setting`] names.
+    /// variables that [`is_setting`] names.
     pub fn new(folder: PathBuf, executable: PathBuf, settings: BTreeMap<String, String>) -> Self {
         Self { folder, executable, settings }
     }
 
     /// The settings that scripts may see: those that hold no password.
     pub fn open_settings(&self) -> impl Iterator<Item = (&String, &String)> {
-        let own = ["PATH", "SAGEBRUSH_PYTHON"];
-        self.settings
-            .iter()
-            .filter(move |(name, value)| !own.contains(&name.as_str()) && !value.contains('@'))
+        self.pip_settings().filter(|(_, value)| !value.contains('@'))
+    }
+
+    fn pip_settings(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.settings.iter().filter(|(name, _)| !FOR_INTERPRETER.contains(&name.as_str()))
     }
 
     /// This program.
