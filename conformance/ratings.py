@@ -18,15 +18,20 @@ def records(seed=1, count=1500):
         yield {"in0": [u], "in1": [b], "label": round(min(5, max(1, 3.5 + ub + bb + .4 * (u0 * b0 + u1 * b1))), 2)}
 
 
-def upload(s3, bucket, prefix="data", seed=1):
-    """Uploads train, validation and test; returns the lists."""
+def parts(seed=1):
+    """Records by split."""
     everything = list(records(seed))
     # Whole batches of 64: the algorithm fills the last batch of a channel with repeated records.
-    parts = {"train": everything[:1216], "validation": everything[1216:1344], "test": everything[1344:1472]}
-    for part, rows in parts.items():
+    return {"train": everything[:1216], "validation": everything[1216:1344], "test": everything[1344:1472]}
+
+
+def upload(s3, bucket, prefix="data", seed=1):
+    """Uploads train, validation and test; returns the lists."""
+    split = parts(seed)
+    for part, rows in split.items():
         body = "".join(json.dumps(row) + "\n" for row in rows)
         s3.put_object(Bucket=bucket, Key=f"{prefix}/{part}/{part}.jsonl", Body=body.encode())
-    return parts
+    return split
 
 
 def hyperparameters(**changes):

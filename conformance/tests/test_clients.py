@@ -1,5 +1,6 @@
 """Clients that we did not write, each in an environment of its own: the programs of conformance/clients."""
 
+import json
 import os
 import pathlib
 import random
@@ -61,6 +62,24 @@ def test_sdk_version_3_runs_the_chapter(endpoint, tmp_path):
     errors = {line[:20].strip(): float(line[20:28]) for line in printed.splitlines() if line[20:28].strip()[:2] == "0."
               or line[20:28].strip()[:2] == "1."}
     assert errors["Object2Vec"] < errors["global mean"], printed[-2000:]
+
+
+def script_run(endpoint, tmp_path, client, **extra):
+    """Trains and serves the example's scikit-learn script; the error that it prints."""
+    for part, rows in ratings.parts().items():
+        (tmp_path / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    splits = [word for part in ("train", "validation", "test") for word in (f"--{part}", str(tmp_path / f"{part}.jsonl"))]
+    program = EXAMPLE.parent / "script" / f"run_{client}.py"
+    printed = run(endpoint, patiently(client, program, *splits, "--bucket", f"script-{client}".replace("_", "-")), tmp_path, **extra)
+    return float(printed.rstrip().rsplit(" ", 1)[1])
+
+
+def test_a_scikit_learn_script_with_sdk_version_2(endpoint, tmp_path):
+    assert script_run(endpoint, tmp_path, "sdk_v2", SAGEMAKER_SUPPRESS_V2_WARNING="1") < 0.3
+
+
+def test_a_scikit_learn_script_with_sdk_version_3(endpoint, tmp_path):
+    assert script_run(endpoint, tmp_path, "sdk_v3") < 0.3
 
 
 def test_pandas_pyarrow_and_s3fs(endpoint, tmp_path):

@@ -26,6 +26,7 @@ mod processing_job;
 mod reconcile;
 mod request;
 mod scaling;
+mod script_mode;
 mod search;
 mod tags;
 mod tracking;
@@ -48,6 +49,7 @@ use sagebrush_types::{Failure, FailureKind, Outcome, Resource, RouteTable, Scope
 use tokio::sync::watch;
 
 pub use image::{BuiltIn, ImageRegistry, MetricDefinition};
+pub use script_mode::{Catalogue, PythonSettings, Stand, framework};
 pub use search::INDEX_RULES;
 pub use tuning_job::{ReportFile, tuning_report};
 
@@ -65,6 +67,8 @@ pub struct Settings {
     pub engine: Option<Engine>,
     /// The server's own container registry.
     pub registry: Option<Arc<dyn ImageRegistry>>,
+    /// What runs scripts.
+    pub python: PythonSettings,
 }
 
 /// The control plane. Cheap to clone.

@@ -53,6 +53,7 @@ pub async fn start(mut program: Program, work: &Path, instance: u64) -> Outcome<
             let address = free_address()?;
             process.environment.insert("SAGEMAKER_BIND_TO_PORT".into(), address.port().to_string());
             process.environment.insert("SAGEBRUSH_BIND_TO_ADDRESS".into(), address.ip().to_string());
+            process.environment.insert("SAGEBRUSH_INSTANCE".into(), instance.to_string());
             Some(address)
         }
         Program::Container(container) => {

@@ -3,8 +3,9 @@
 //!
 //! Promises: a program gets only the environment its job names; a child is the leader of its own process
 //! group, and a container is one, so stopping it stops everything it started; when this process dies,
-//! however it dies, a built-in child notices at its standard input and ends. Archives are unpacked inside their folder
-//! or not at all.
+//! however it dies, a built-in child or the keeper of a sandbox notices at its standard input and ends.
+//! What users bring runs in a sandbox or a container. Archives are unpacked inside their folder or not at
+//! all.
 
 mod artifact;
 mod container;
@@ -14,7 +15,10 @@ mod lines;
 mod ping;
 mod pipe;
 mod process;
+pub mod python;
 mod run;
+pub mod sandbox;
+pub mod script;
 mod stage;
 
 pub use artifact::{ArtifactError, pack, unpack};

@@ -8,6 +8,7 @@ mod audit;
 mod data_dir;
 mod environment;
 mod leaderboard;
+mod python;
 mod quickstart;
 mod sample_data;
 mod serve;
@@ -46,6 +47,8 @@ enum Command {
     Leaderboard(leaderboard::LeaderboardArgs),
     /// Show what an endpoint came from, down to the raw data.
     Trace(trace::TraceArgs),
+    /// Make, list and remove the Python environments that scripts run in.
+    Python(python::PythonArgs),
     /// Print shell commands that point AWS clients at a server.
     Env(environment::EnvArgs),
     /// Make, list, disable and delete access keys.
@@ -57,6 +60,12 @@ enum Command {
     /// Run a built-in algorithm under the container contract.
     #[command(hide = true)]
     Algorithm(algorithm::AlgorithmArgs),
+    /// Run a program in a sandbox; the server starts it.
+    #[command(hide = true)]
+    Sandbox(python::DescriptionArgs),
+    /// Run a script in its Python environment, in a sandbox; the server starts it.
+    #[command(hide = true)]
+    Script(python::DescriptionArgs),
     /// Remove the containers of a server that ends; the server starts it.
     #[command(hide = true)]
     ContainerGuard(serve::GuardArgs),
@@ -67,6 +76,10 @@ fn main() -> ExitCode {
     let outcome = match command {
         // A training run has no use for an asynchronous runtime.
         Command::Algorithm(args) => return algorithm::run(args),
+        // One thread: namespaces of a whole process are made here.
+        Command::Sandbox(args) => return python::run_sandbox(&args),
+        Command::Script(args) => return python::run_script(&args),
+        Command::Python(args) => python::run(args),
         Command::Env(args) => environment::run(&args),
         Command::AccessKey(args) => access_key::run_access_key(&args),
         Command::Policy(args) => access_key::run_policy(&args),

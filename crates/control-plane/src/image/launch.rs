@@ -121,6 +121,7 @@ impl ControlPlane {
                 let container = self.container(image, launch).await?;
                 Ok(Program::Container(Box::new(container)))
             }
+            Image::Python(wanted) => self.script(wanted, launch).await,
         }
     }
 
@@ -183,6 +184,11 @@ impl Task {
 
 fn absolute(folder: &Path) -> Outcome<PathBuf> {
     std::path::absolute(folder).map_err(Failure::internal)
+}
+
+/// The memory of an instance of this type, bytes, no more than this machine has to give.
+pub fn memory_of(instance_type: Option<&str>) -> u64 {
+    instance::limits(instance_type, 0, memory()).memory
 }
 
 /// This machine's memory, bytes; 0 where the system does not say.

@@ -1,7 +1,8 @@
 //! Images: what the image URI of a request means here, and the program that it becomes.
 //!
-//! A built-in algorithm is known by its repository's name, whatever the registry; every other image is
-//! a container's. Both obey the container contract, so the workflows do not know which one they run.
+//! The operator's file comes first. A built-in algorithm is known by its repository's name, whatever the
+//! registry, and so are the AWS framework images, for which a Python environment stands; every other image
+//! is a container's. All obey the container contract, so the workflows do not know which one they run.
 
 mod built_in;
 mod instance;
@@ -10,12 +11,14 @@ mod launch;
 use std::future::Future;
 use std::pin::Pin;
 
+use sagebrush_runner::python::Wanted;
 use sagebrush_runner::{Engine, Pull};
 use sagebrush_types::{Failure, Outcome};
 
 pub use built_in::{BuiltIn, MetricDefinition, Task};
-pub use launch::{GuardPlace, Launch, LaunchMount};
+pub use launch::{GuardPlace, Launch, LaunchMount, memory_of};
 
+use crate::script_mode::{Stand, framework};
 use crate::{ControlPlane, failure};
 
 /// What an image URI means.
@@ -25,6 +28,8 @@ pub enum Image {
     BuiltIn(BuiltIn),
     /// An image for the container engine.
     Container(ContainerImage),
+    /// A Python environment for scripts.
+    Python(Wanted),
 }
 
 /// An image for the container engine, as the request names it.
@@ -61,6 +66,11 @@ impl ControlPlane {
     /// # Errors
     /// `Invalid` for a built-in that does not do the task, and for a name that is no image's.
     pub(crate) fn image(&self, field: &str, image: &str, task: Task) -> Outcome<Image> {
+        match self.shared.settings.python.catalogue.mapped(image) {
+            Some(Stand::Python(wanted)) => return Ok(Image::Python(wanted)),
+            Some(Stand::Container(name)) => return self.container_image(field, &name),
+            None => {}
+        }
         let all = &self.shared.settings.built_ins;
         let name = built_in::repository(image);
         if let Some(found) = all.iter().find(|built_in| built_in.repository == name) {
@@ -78,7 +88,15 @@ impl ControlPlane {
                 able.join(", ")
             )));
         }
+        if let Some(wanted) = framework(image) {
+            return Ok(Image::Python(wanted));
+        }
+        self.container_image(field, image)
+    }
+
+    fn container_image(&self, field: &str, image: &str) -> Outcome<Image> {
         if self.shared.settings.engine.is_none() {
+            let all = &self.shared.settings.built_ins;
             return Err(Failure::invalid(format!(
                 "{field}: '{image}' is not built in and needs a container engine, which this server was told not to use. \
                  Built in: {}.",

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::document::{default_member, pick, seconds};
-use crate::image::Task;
+use crate::image::{Image, Task};
 use crate::request::{ExperimentConfig, RequestTag, check_environment, refuse_if};
 use crate::workflow::accept;
 use crate::{ControlPlane, request, tracking};
@@ -204,6 +204,12 @@ impl ControlPlane {
         let image = self.runnable_image("AppSpecification.ImageUri", image, Task::Process).await?;
         if image.is_built_in() {
             check_built_in(&request)?;
+        }
+        if matches!(image, Image::Python(_)) && request.app_specification.container_entrypoint.is_none() {
+            return Err(Failure::invalid(
+                "AppSpecification.ContainerEntrypoint: the image runs scripts and has no entry point of its own; give \
+                 one, such as [\"python3\", \"/opt/ml/processing/input/code/script.py\"].",
+            ));
         }
         self.check_open(Resource::ProcessingJob, JOBS_OPEN).await?;
         let name = &request.processing_job_name;

@@ -90,7 +90,7 @@ impl Job for CreateProcessingJob {
         let mut environment = self.environment.clone();
         environment.insert("PROCESSING_JOB_NAME".into(), record.key.name.clone());
         environment.insert("PROCESSING_JOB_ARN".into(), record.arn.clone());
-        if image.is_container() {
+        if !image.is_built_in() {
             environment.insert("AWS_REGION".into(), record.key.region.clone());
         }
         let inputs = self.processing_inputs.iter().map(|input| &input.s3_input.local_path);

@@ -113,7 +113,7 @@ fn metrics(plane: &ControlPlane, field: &str, definition: &Definition) -> Outcom
     })?;
     let own = match plane.image(&place, image, Task::Train)? {
         Image::BuiltIn(built_in) => built_in.metric_definitions,
-        Image::Container(_) => Vec::new(),
+        Image::Container(_) | Image::Python(_) => Vec::new(),
     };
     let own = own.into_iter().map(|metric| (metric.name.to_owned(), metric.regex.to_owned()));
     let given =

@@ -30,7 +30,15 @@ impl HostNetwork {
         isolated: bool,
     ) -> Outcome<Self> {
         if !image.is_container() {
-            return Ok(Self { network: Network::Outside, made: None });
+            // Hosts that are processes see each other on this machine's loopback, or nothing.
+            if isolated && hosts > 1 {
+                return Err(Failure::unsupported(
+                    "EnableNetworkIsolation: scripts on several instances share this machine's network; use one \
+                     instance, or map the image to a container.",
+                ));
+            }
+            let network = if isolated { Network::None } else { Network::Outside };
+            return Ok(Self { network, made: None });
         }
         let engine = plane.engine()?.clone();
         let work = std::path::absolute(work).map_err(Failure::internal)?;

@@ -85,6 +85,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "MINUTES", default_value_t = CLOCK_SKEW.as_secs() / 60,
           value_parser = clap::value_parser!(u64).range(1..=1440), env = "SAGEBRUSH_CLOCK_SKEW")]
     clock_skew: u64,
+    /// What image URIs stand for: other images of the container engine, or Python environments. It is
+    /// DIR/images.toml when it is not given; docs/script-mode.md says what it holds.
+    #[arg(long, value_name = "FILE", env = "SAGEBRUSH_IMAGES")]
+    images: Option<PathBuf>,
     /// Fail requests whose answer does not fit the AWS service model: for tests.
     #[arg(long, hide = true, env = "SAGEBRUSH_CHECK_ANSWERS")]
     check_answers: bool,
@@ -167,6 +171,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         built_ins: built_ins(),
         engine: container_engine(args.container_engine.as_deref(), data.root()),
         registry: Some(Arc::new(OwnRegistry { door: registry.clone(), region: args.region.clone() })),
+        python: crate::python::settings(data.root(), args.images.as_deref())?,
     };
     let plane = ControlPlane::new(store.clone(), objects.clone(), clock.clone(), settings);
     if let Err(failure) = plane.reconcile().await {

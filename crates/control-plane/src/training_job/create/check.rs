@@ -7,6 +7,7 @@ use sagebrush_types::{Failure, Outcome, s3_uri};
 
 use super::{AlgorithmSpecification, CHECKPOINTS, Channel, CreateTrainingJob, ProfilerConfig};
 use crate::request::{check_environment, refuse_if};
+use crate::script_mode;
 use crate::workflow::MetricReader;
 
 /// A member that is there with another value than the one supported.
@@ -104,6 +105,19 @@ pub(super) fn container(request: &CreateTrainingJob, algorithm: &AlgorithmSpecif
             .filter_map(|metric| Some((metric["Name"].as_str()?, metric["Regex"].as_str()?))),
     )
     .map(drop)
+}
+
+/// What a script needs to be found. Its code is looked at when the job has its turn.
+pub(super) fn script(request: &CreateTrainingJob, algorithm: &AlgorithmSpecification) -> Outcome<()> {
+    let named = request.hyper_parameters.contains_key("sagemaker_program")
+        || request.environment.contains_key(script_mode::PROGRAM_VARIABLE);
+    if named || algorithm.container_entrypoint.is_some() {
+        return Ok(());
+    }
+    Err(Failure::invalid(
+        "HyperParameters: the image runs scripts, and the job names none. The SDKs' framework estimators do; by hand, \
+         give the hyperparameters sagemaker_program and sagemaker_submit_directory, or a ContainerEntrypoint.",
+    ))
 }
 
 fn channels(channels: &[Channel]) -> Outcome<()> {

@@ -300,6 +300,9 @@ impl ControlPlane {
         } else {
             check::container(&request, algorithm)?;
         }
+        if matches!(image, Image::Python(_)) {
+            check::script(&request, algorithm)?;
+        }
         Ok((request, image))
     }
 
