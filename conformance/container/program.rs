@@ -142,7 +142,8 @@ fn report(host: &str) {
     text += &config("hyperparameters");
     text += &config("inputdataconfig");
     text += &config("resourceconfig");
-    text += &format!("\nnetworks {}\n", fs::read_dir("/sys/class/net").unwrap().count());
+    let networks = fs::read_dir("/sys/class/net").unwrap().flatten().map(|entry| entry.file_name());
+    text += &format!("\nnetworks {:?}\n", networks.collect::<Vec<_>>());
     fs::write(format!("/opt/ml/model/report-{host}"), text).unwrap();
     fs::write("/opt/ml/model/common", host).unwrap();
     fs::create_dir_all("/opt/ml/output/data").unwrap();

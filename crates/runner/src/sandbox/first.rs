@@ -136,7 +136,7 @@ fn report(sandbox: &Sandbox, kind: Report, code: u8, words: Words) {
     // What the program left running may hold the pipe open: only what has arrived counts.
     let words = words.filter(wait_a_moment).and_then(|words| words.join().ok());
     let message = words.map(|words| words.message()).unwrap_or_default();
-    let command = [&[sandbox.program.clone()], &sandbox.arguments[..]].concat().join(" ");
+    let command = [std::slice::from_ref(&sandbox.program), &sandbox.arguments[..]].concat().join(" ");
     let text = match kind {
         Report::Failure => format!(
             "AlgorithmError: ExecuteUserScriptError:\nExitCode {code}\nErrorMessage \"{message}\"\nCommand \"{command}\", \

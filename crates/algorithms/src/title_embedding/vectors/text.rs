@@ -79,7 +79,7 @@ pub(super) fn read(bytes: &[u8], wanted: &Wanted<'_>) -> Result<Found, String> {
         }
     }
     let (number, line) = last;
-    if words > 0 && !split(line).is_none_or(|(_, rest)| numbers(rest, dim, &mut Vec::new()).is_ok()) {
+    if words > 0 && split(line).is_some_and(|(_, rest)| numbers(rest, dim, &mut Vec::new()).is_err()) {
         return Err(format!("line {number}: it is not a word and {dim} numbers; the file may be cut"));
     }
     match stated {

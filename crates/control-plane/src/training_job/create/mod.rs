@@ -28,6 +28,7 @@ pub const REQUEST_MEMBERS: &[&str] = &[
     "ResourceConfig",
     "StoppingCondition",
     "Environment",
+    "EnableNetworkIsolation",
     "ProfilerConfig",
     "DebugHookConfig",
     "ExperimentConfig",
