@@ -35,8 +35,9 @@ impl Affinities {
         let mut rows: Vec<Vec<(u32, f32)>> = vec![Vec::with_capacity(2 * count); points];
         let share = 1.0 / (2.0 * points as f32);
         for i in 0..points {
-            for entry in i * count..(i + 1) * count {
-                let (j, weight) = (neighbors.places[entry], conditional[entry] * share);
+            let range = i * count..(i + 1) * count;
+            for (&j, &p) in neighbors.places[range.clone()].iter().zip(&conditional[range]) {
+                let weight = p * share;
                 rows[i].push((j, weight));
                 rows[j as usize].push((i as u32, weight));
             }

@@ -255,7 +255,7 @@ mod tests {
         };
         let plain = scaled(1.0);
         for by in [1e-35, 1e36] {
-            assert!((scaled(by) - plain).abs() < 0.02 * plain, "{by}: {} {plain}", scaled(by));
+            assert!((scaled(by) - plain).abs() < 0.05 * plain, "{by}: {} {plain}", scaled(by));
         }
     }
 

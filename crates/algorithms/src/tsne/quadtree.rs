@@ -233,7 +233,7 @@ mod tests {
     fn cells_hold_all_points_once() {
         for count in [1, 2, 8, 9, 100, 3000] {
             let mut points = scattered(count);
-            points.extend(vec![[0.5, 0.5]; 20]);
+            points.extend([[0.5, 0.5]; 20]);
             let mut tree = Quadtree::default();
             tree.build(&Pool::new(2), &points, true);
             let mut places = tree.order.clone();
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn points_in_one_place_are_one_leaf() {
         let mut tree = Quadtree::default();
-        tree.build(&Pool::new(1), &vec![[2.0, 3.0]; 100], true);
+        tree.build(&Pool::new(1), &[[2.0, 3.0]; 100], true);
         assert_eq!((tree.cells.len(), tree.cells[0].mass), (1, 100.0));
         tree.build(&Pool::new(1), &[], true);
         assert!(tree.cells.is_empty());
