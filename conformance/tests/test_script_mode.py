@@ -282,7 +282,7 @@ def running(command):
 
 
 @pytest.mark.parametrize(("script", "expected"), [
-    ("import os\nwhile True:\n    os.fork()\n", "Resource temporarily unavailable"),
+    ("import os, time\nwhile True:\n    if os.fork() == 0:\n        time.sleep(600)\n", "Resource temporarily unavailable"),
     ("x = bytearray(1 << 50)\n", "MemoryError"),
 ])
 def test_what_asks_for_too_much_fails_alone(server, bucket, script, expected):

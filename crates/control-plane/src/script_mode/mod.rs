@@ -99,6 +99,7 @@ impl ControlPlane {
         for mount in &launch.mounts {
             // The whole of `/opt/ml` is there; only what lies elsewhere here needs to be shown.
             if let Some(folder) = &mount.folder {
+                std::fs::create_dir_all(folder).map_err(Failure::internal)?;
                 let target = PathBuf::from(&mount.place);
                 binds.push(Bind { folder: absolute(folder.clone())?, target, read_only: mount.read_only });
             }

@@ -111,8 +111,8 @@ pub struct Bind {
 /// Ceilings of a program, each with its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ceilings {
-    /// Processes and threads. A fork bomb ends here; numeric libraries start one thread per core in
-    /// each of a few dozen worker processes, which stays far below.
+    /// Processes and threads, as many as a container has. A fork bomb ends here; numeric libraries start one
+    /// thread per core in each of a few dozen worker processes, which stays below.
     pub processes: u64,
     /// Open files of one process: what data loaders with many workers are advised to have.
     pub open_files: u64,
@@ -123,7 +123,7 @@ pub struct Ceilings {
 
 impl Default for Ceilings {
     fn default() -> Self {
-        Self { processes: 8192, open_files: 65_536, memory: None }
+        Self { processes: 4096, open_files: 65_536, memory: None }
     }
 }
 
