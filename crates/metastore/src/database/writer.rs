@@ -127,9 +127,13 @@ impl Writer {
     pub fn close(&self) {
         let mut batch = self.shared.batch.lock().unwrap_or_else(PoisonError::into_inner);
         let (waiters, told) = batch.commit();
-        drop(batch.connection.take());
+        let connection = batch.connection.take();
         drop(batch);
-        // SQLite has synced the file when its last connection closed.
+        // This syncs the log, and the file after it.
+        let copied = connection.map_or(Ok(()), |connection| {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+        });
+        let told = told.and_then(|()| copied.map_err(|error| error.to_string()));
         waiters.into_iter().for_each(|waiter| waiter(told.clone()));
         self.shared.filled.notify_all();
         self.shared.free.notify_waiters();

@@ -48,16 +48,6 @@ pub enum Term {
     End,
 }
 
-impl FactValue {
-    /// The value's term.
-    pub fn term(&self) -> Term {
-        match self {
-            Self::Number(number) | Self::NumberText(number, _) => Term::Number(*number),
-            Self::Text(text) => Term::Text(shortened(text).to_owned()),
-        }
-    }
-}
-
 /// The part of a text that a term holds.
 pub fn shortened(text: &str) -> &str {
     let mut end = text.len().min(TERM_BYTES);
@@ -226,6 +216,16 @@ pub struct View<'a> {
     pub number: Option<f64>,
     /// The text, when it has one.
     pub text: Option<&'a str>,
+}
+
+impl View<'_> {
+    /// The value's term.
+    pub fn term(self) -> Term {
+        match self.number {
+            Some(number) => Term::Number(number),
+            None => Term::Text(shortened(self.text.unwrap_or_default()).to_owned()),
+        }
+    }
 }
 
 /// A fact read in place: field, item, value.

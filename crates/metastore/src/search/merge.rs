@@ -6,13 +6,14 @@
 //! merge that a crash cut short goes on with the fields that are left.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering::Relaxed;
 
 use rusqlite::Connection;
 
 use super::block::{self, Block, Builder};
 use super::facts::Term;
 use super::runs::{Ordered, Span};
-use super::settle::{new_run, write_blocks};
+use super::settle::{SETTLE_AT, new_run, write_blocks};
 use crate::database::{all, execute, optional};
 use crate::{Metastore, Order, Result};
 
@@ -40,6 +41,10 @@ impl Metastore {
             })?;
             for field in fields {
                 self.merge_field(&merge, field)?;
+                // A merge can wait, and every search reads what is pending.
+                if self.index.pending.load(Relaxed) >= SETTLE_AT {
+                    self.settle_some()?;
+                }
             }
             self.writer.change_blocking(|connection| {
                 execute(connection, "DELETE FROM search_runs WHERE target = ?1", (merge.target,)).map(drop)
@@ -122,12 +127,13 @@ impl Merge {
         let whole = Span { field, low: Term::Number(f64::NEG_INFINITY), high: Term::End, part: None };
         let mut terms = Ordered::new(connection, &self.runs, whole, Order::Ascending);
         let mut builder = Builder::default();
+        let mut entries = Vec::new();
         let mut some = false;
-        while let Some((at, value, entry)) = terms.next()? {
+        while let Some(value) = terms.next_value(&mut entries)? {
             some = true;
-            if !self.old[at].contains(&entry) {
-                builder.push(&value, entry);
-            }
+            entries.retain(|(at, entry)| !self.old[*at].contains(entry));
+            entries.sort_unstable_by_key(|(_, entry)| *entry);
+            entries.iter().for_each(|(_, entry)| builder.push(&value, *entry));
         }
         Ok(some.then(|| builder.finish()))
     }

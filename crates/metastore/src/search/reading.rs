@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, Row};
 
 use super::JUDGED;
-use super::facts::{self, FactView, Term, View, shortened};
+use super::facts::{self, FactView, Term};
 use super::index::Field;
 use super::matching::Matcher;
 use super::plan;
@@ -101,19 +101,12 @@ impl Best {
 
 /// The value that an entry is sorted by: its first in the direction of the order.
 fn sort_term(facts: &[FactView<'_>], field: u32, order: Order) -> Option<Term> {
-    let terms = facts.iter().filter(|fact| fact.0 == field).map(|(_, _, view)| term(*view));
+    let terms = facts.iter().filter(|fact| fact.0 == field).map(|(_, _, value)| value.term());
     terms.reduce(|best, term| match order {
         Order::Ascending if term < best => term,
         Order::Descending if term > best => term,
         _ => best,
     })
-}
-
-fn term(view: View<'_>) -> Term {
-    match view.number {
-        Some(number) => Term::Number(number),
-        None => Term::Text(shortened(view.text.unwrap_or_default()).to_owned()),
-    }
 }
 
 impl<'a> Reading<'a> {
@@ -152,12 +145,29 @@ impl<'a> Reading<'a> {
     /// The page from those entries and those that are pending.
     pub fn candidates(&self, entries: &[i64]) -> Result<Vec<Place>> {
         let mut best = Best::new(self.query);
-        for entry in entries.iter().filter(|entry| !self.pending.contains(entry)).chain(&self.pending) {
+        for entry in entries.iter().filter(|entry| !self.pending.contains(entry)) {
             if let Some(place) = self.judged(*entry)? {
                 best.offer(place);
             }
         }
+        self.offer_pending(&mut best)?;
         Ok(best.done())
+    }
+
+    /// Offers the pending entries that are accepted.
+    fn offer_pending(&self, best: &mut Best) -> Result<()> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT e.id, e.created, e.modified, e.facts
+             FROM search_pending p CROSS JOIN search_entries e ON e.id = p.entry
+             WHERE p.kind = ?1 AND p.region = ?2",
+        )?;
+        let mut rows = statement.query((self.query.kind.arn_segment(), &self.query.region))?;
+        while let Some(row) = rows.next()? {
+            if let Some(place) = self.judge(row)? {
+                best.offer(place);
+            }
+        }
+        Ok(())
     }
 
     /// The facts of an entry, judged; its place when it is accepted. An entry that is gone is not.
@@ -268,11 +278,7 @@ impl<'a> Reading<'a> {
             let Some(places) = self.valued(span, wanted, patience)? else { return Ok(None) };
             places.into_iter().for_each(|place| best.offer(place));
         }
-        for entry in &self.pending {
-            if let Some(place) = self.judged(*entry)? {
-                best.offer(place);
-            }
-        }
+        self.offer_pending(&mut best)?;
         let mut places = best.done();
         let valued = places.iter().filter(|place| matches!(place.rank, Rank::Value(_))).count();
         if valued < wanted && !required {

@@ -242,15 +242,29 @@ impl<'c> Ordered<'c> {
         Ok(Some((at, value, entry)))
     }
 
+    /// The next value in ascending order with all its entries, each with the place of its run in the list.
+    /// Not to be mixed with [`Ordered::next`].
+    pub fn next_value(&mut self, entries: &mut Vec<(usize, i64)>) -> Result<Option<Term>> {
+        self.fill()?;
+        entries.clear();
+        let tops = self.cursors.iter().filter_map(|cursor| cursor.groups.last());
+        let first =
+            tops.map(|(value, _)| value).reduce(|best, value| if value < best { value } else { best });
+        let Some(first) = first.cloned() else { return Ok(None) };
+        for (at, cursor) in self.cursors.iter_mut().enumerate() {
+            // A value with many entries goes on in the next block.
+            while let Some((_, list)) = cursor.groups.pop_if(|(value, _)| *value == first) {
+                entries.extend(list.into_iter().map(|entry| (at, entry)));
+                cursor.fill(self.connection, &self.span, self.order)?;
+            }
+        }
+        Ok(Some(first))
+    }
+
     /// Reads the next block of every cursor that has no terms left.
     fn fill(&mut self) -> Result<()> {
         for cursor in &mut self.cursors {
-            while cursor.groups.is_empty()
-                && let Some(place) = cursor.place.take()
-                && let Some(block) = next_block(self.connection, cursor.run, &self.span, self.order, &place)?
-            {
-                cursor.read(self.connection, &self.span, self.order, block)?;
-            }
+            cursor.fill(self.connection, &self.span, self.order)?;
         }
         Ok(())
     }
@@ -283,6 +297,17 @@ fn next_block(
 }
 
 impl Cursor {
+    /// Reads the next block when there are no terms left.
+    fn fill(&mut self, connection: &Connection, span: &Span, order: Order) -> Result<()> {
+        while self.groups.is_empty()
+            && let Some(place) = self.place.take()
+            && let Some(block) = next_block(connection, self.run, span, order, &place)?
+        {
+            self.read(connection, span, order, block)?;
+        }
+        Ok(())
+    }
+
     fn read(
         &mut self,
         connection: &Connection,

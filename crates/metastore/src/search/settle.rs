@@ -4,6 +4,8 @@
 //! A run is made from a snapshot, beside other writers, and written at once. An entry whose facts changed
 //! in between stays pending.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rusqlite::Connection;
@@ -17,9 +19,9 @@ use crate::{Metastore, MetastoreError, Result, record};
 
 /// Pending entries from which their terms are written. A search reads pending entries one by one, at
 /// about two microseconds each.
-pub const SETTLE_AT: usize = 2_000;
+pub const SETTLE_AT: usize = 1_000;
 /// Pending entries at which a writer waits until terms are written.
-pub const PENDING: usize = 10_000;
+pub const PENDING: usize = 8_000;
 /// Entries of a run that is written at once: it takes some 10 ms of the only writer's time.
 const RUN: usize = 4_000;
 /// Records indexed in one transaction when the index is made anew.
@@ -69,24 +71,17 @@ impl Metastore {
         settled.await.map_err(|cut_short| MetastoreError::CutShort(cut_short.to_string()))?
     }
 
-    /// Writes the terms of pending entries until fewer than `below` are left, and merges runs. Only one
+    /// Writes the terms of pending entries until fewer than `below` are left, then merges runs. Only one
     /// may do this at a time.
     pub(crate) fn settle(&self, below: usize) -> Result<()> {
-        while self.settle_some()? >= below.max(1) {
-            self.merge_runs()?;
-        }
+        while self.settle_some()? >= below.max(1) {}
         self.merge_runs()
     }
 
     /// Writes a run; how many entries are pending after that.
     pub(super) fn settle_some(&self) -> Result<usize> {
         let pending = self.readers.read_blocking(pending)?;
-        let mut terms = Vec::with_capacity(pending.len() * 128);
-        for Pending { entry, facts, .. } in &pending {
-            let facts = facts::decode(facts).ok_or(MetastoreError::BrokenIndex)?;
-            terms.extend(facts.iter().map(|fact| (fact.field, fact.value.term(), *entry)));
-        }
-        let fields = in_blocks(terms);
+        let fields = in_blocks(&pending)?;
         let left = self.writer.change_blocking(|connection| {
             if !pending.is_empty() {
                 let mut entries: Vec<i64> = pending.iter().map(|pending| pending.entry).collect();
@@ -191,17 +186,23 @@ fn pending(connection: &Connection) -> Result<Vec<Pending>> {
     )
 }
 
-/// Terms in blocks, by field.
-fn in_blocks(mut terms: Vec<(u32, Term, i64)>) -> Vec<(u32, Vec<Block>)> {
-    terms.sort_by(|left, right| left.partial_cmp(right).unwrap_or(std::cmp::Ordering::Equal));
-    let fields = terms.chunk_by(|left, right| left.0 == right.0);
-    fields
-        .filter_map(|terms| {
-            let mut builder = Builder::default();
-            terms.iter().for_each(|(_, value, entry)| builder.push(value, *entry));
-            Some((terms.first()?.0, builder.finish()))
-        })
-        .collect()
+/// The terms of entries in blocks, by field.
+fn in_blocks(pending: &[Pending]) -> Result<Vec<(u32, Vec<Block>)>> {
+    let mut fields: BTreeMap<u32, Vec<(Term, i64)>> = BTreeMap::new();
+    let mut facts = Vec::with_capacity(128);
+    for Pending { entry, facts: bytes, .. } in pending {
+        facts::read_into(bytes, &mut facts).ok_or(MetastoreError::BrokenIndex)?;
+        for (field, _, value) in &facts {
+            fields.entry(*field).or_default().push((value.term(), *entry));
+        }
+    }
+    let blocks = fields.into_iter().map(|(field, mut terms)| {
+        terms.sort_unstable_by(|left, right| left.partial_cmp(right).unwrap_or(Ordering::Equal));
+        let mut builder = Builder::default();
+        terms.iter().for_each(|(value, entry)| builder.push(value, *entry));
+        (field, builder.finish())
+    });
+    Ok(blocks.collect())
 }
 
 /// Notes a run of those entries, which are sorted.
