@@ -78,11 +78,11 @@ async fn a_merge_that_was_cut_short_goes_on() -> Result<()> {
     let field = |connection: &Connection| index::field(connection, Resource::TrainingJob, "r", "Name");
     let field = store.readers.look(field)?.unwrap_or_else(|| panic!("jobs have names"));
     store.merge_field(&merge, field.id)?;
-    assert_eq!(store.readers.look(|connection| runs::live(connection))?.len(), 9);
+    assert_eq!(store.readers.look(runs::live)?.len(), 9);
     store.close().await;
     let store = self::store(folder.path(), COSTS).await;
     store.settle(1)?;
-    assert_eq!(store.readers.look(|connection| runs::live(connection))?.len(), 1);
+    assert_eq!(store.readers.look(runs::live)?.len(), 1);
     let query = Query {
         kind: Resource::TrainingJob,
         region: "r".into(),
