@@ -5,7 +5,7 @@
 //! pending from a change of its facts until then, and a search reads all pending entries.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 
 use rusqlite::Connection;
@@ -42,8 +42,10 @@ pub struct Index {
     pub(super) pending: AtomicUsize,
     /// The number of the next change.
     pub(super) change: AtomicI64,
-    /// Held by whoever writes terms.
-    pub(super) settling: tokio::sync::Mutex<()>,
+    /// Somebody writes terms.
+    pub(super) settling: AtomicBool,
+    /// Rings when a run was written, and when somebody stops writing them.
+    pub(super) settled: tokio::sync::Notify,
 }
 
 /// What a transaction did to the index: known to others once it is committed.
@@ -62,7 +64,8 @@ impl Index {
             fields: RwLock::default(),
             pending: AtomicUsize::new(0),
             change: AtomicI64::new(0),
-            settling: tokio::sync::Mutex::new(()),
+            settling: AtomicBool::new(false),
+            settled: tokio::sync::Notify::new(),
         }
     }
 

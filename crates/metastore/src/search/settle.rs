@@ -6,14 +6,15 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use rusqlite::Connection;
 use sagebrush_types::Resource;
 
 use super::block::{self, Block, Builder};
 use super::facts::{self, Term};
-use super::index::Made;
+use super::index::{Index, Made};
 use crate::database::{all, execute, one, text};
 use crate::{Metastore, MetastoreError, Result, record};
 
@@ -36,39 +37,57 @@ struct Pending {
     facts: Vec<u8>,
 }
 
+/// The right to write terms. Who waits for terms is told when it ends, however it does.
+struct Turn(Arc<Index>);
+
+impl Turn {
+    fn take(index: &Arc<Index>) -> Option<Self> {
+        let free = !index.settling.swap(true, Acquire);
+        free.then(|| Self(Arc::clone(index)))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.settling.store(false, Release);
+        self.0.settled.notify_waiters();
+    }
+}
+
 impl Metastore {
     /// What a committed transaction made becomes known; terms are written when enough are pending.
     pub(crate) async fn indexed(&self, made: Made) -> Result<()> {
-        if made.pending == 0 {
-            self.index.remember(made);
-            return Ok(());
-        }
+        let more = made.pending > 0;
         self.index.remember(made);
-        let pending = self.index.pending.load(Relaxed);
-        if pending >= PENDING {
-            let turn = self.index.settling.lock().await;
-            // Whoever had the turn before may have written them.
-            if self.index.pending.load(Relaxed) >= PENDING {
-                self.settle_beside().await?;
-            }
-            drop(turn);
-        } else if pending >= SETTLE_AT {
+        let pending = || self.index.pending.load(Relaxed);
+        if more && (SETTLE_AT..PENDING).contains(&pending()) {
             let store = self.clone();
-            tokio::spawn(async move {
-                let Ok(_turn) = store.index.settling.try_lock() else { return };
-                // What was not written stays pending and is found all the same; the next writer
-                // over the mark tries again.
-                drop(store.settle_beside().await);
-            });
+            // What is not written stays pending and is found all the same; the next writer over the mark
+            // tries again.
+            tokio::spawn(async move { drop(store.settle_in_turn().await) });
+        }
+        while more && pending() >= PENDING {
+            // Made before the look at the turn, so that no end of a run is missed.
+            let settled = self.index.settled.notified();
+            if !self.settle_in_turn().await? {
+                settled.await;
+            }
         }
         Ok(())
     }
 
-    /// Settles on a thread for blocking work.
-    async fn settle_beside(&self) -> Result<()> {
+    /// Settles on a thread for blocking work; false when somebody else does.
+    async fn settle_in_turn(&self) -> Result<bool> {
+        let Some(turn) = Turn::take(&self.index) else { return Ok(false) };
         let store = self.clone();
-        let settled = tokio::task::spawn_blocking(move || store.settle(SETTLE_AT));
-        settled.await.map_err(|cut_short| MetastoreError::CutShort(cut_short.to_string()))?
+        // The turn goes with the work, which goes on when nobody waits for it any more.
+        let settled = tokio::task::spawn_blocking(move || {
+            let settled = store.settle(SETTLE_AT);
+            drop(turn);
+            settled
+        });
+        settled.await.map_err(|cut_short| MetastoreError::CutShort(cut_short.to_string()))??;
+        Ok(true)
     }
 
     /// Writes the terms of pending entries until fewer than `below` are left, then merges runs. Only one
@@ -100,6 +119,7 @@ impl Metastore {
         })?;
         let left = usize::try_from(left).unwrap_or_default();
         self.index.pending.store(left, Relaxed);
+        self.index.settled.notify_waiters();
         Ok(left)
     }
 
