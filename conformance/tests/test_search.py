@@ -1,8 +1,6 @@
 """Search: every operator, nesting, order and page, over jobs that really ran."""
 
-import concurrent.futures
-import random
-import time
+import datetime
 
 import pytest
 from botocore.exceptions import ClientError
@@ -93,6 +91,23 @@ def test_nested_filters_hold_for_one_element(sagemaker, jobs):
     assert find(sagemaker, stem, expression=channel("validation", uris["train"])) == []
 
 
+def test_the_history_of_statuses_is_searched_by_its_steps(sagemaker, jobs):
+    def step(*filters):
+        return {"NestedFilters": [{"NestedPropertyName": "SecondaryStatusTransitions", "Filters": [
+            {"Name": f"SecondaryStatusTransitions.{member}", "Operator": operator, "Value": value}
+            for member, operator, value in filters]}]}
+    stem, done = jobs
+    assert sorted(find(sagemaker, stem, expression=step(("Status", "Equals", "Training")))) == list("0123")
+    assert find(sagemaker, stem, expression=step(("Status", "Equals", "Stopping"))) == []
+    starting, last = done[2]["SecondaryStatusTransitions"][0], done[2]["SecondaryStatusTransitions"][-1]
+    begun = (last["StartTime"] - datetime.timedelta(milliseconds=1)).isoformat()
+    # Both hold for the job, and for one of its steps only where that step began then.
+    ended = step(("Status", "Equals", last["Status"]), ("StartTime", "GreaterThanOrEqualTo", begun))
+    assert "2" in find(sagemaker, stem, expression=ended)
+    mixed = step(("Status", "Equals", starting["Status"]), ("StartTime", "GreaterThanOrEqualTo", begun))
+    assert "2" not in find(sagemaker, stem, expression=mixed)
+
+
 @pytest.mark.parametrize("order", ["Ascending", "Descending"])
 def test_orders_and_pages(sagemaker, jobs, order):
     stem, done = jobs
@@ -156,44 +171,3 @@ def test_other_kinds_and_regions(endpoint, sagemaker, name):
     assert [one["Model"]["Model"]["ModelName"] for one in results] == [name]
     elsewhere = endpoint.client("sagemaker", region="eu-west-1")
     assert elsewhere.search(Resource="Model", SearchExpression=expression)["Results"] == []
-
-
-def test_search_list_and_describe_agree_after_kills(fresh_server):
-    """The server is killed at random moments while jobs are created and fail for want of data."""
-    sagemaker = fresh_server.client("sagemaker")
-    fresh_server.client("s3").create_bucket(Bucket="agree")
-    accepted = []
-
-    def create(at):
-        request = ratings.training_job(f"agree-{at}", "agree", epochs=1)
-        try:
-            sagemaker.create_training_job(**request)
-            accepted.append(request["TrainingJobName"])
-        except Exception:
-            pass  # the server died first; the job may or may not be there
-
-    seed = random.Random(5)
-    for batch in range(3):
-        with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            futures = [pool.submit(create, f"{batch}-{at}") for at in range(30)]
-            time.sleep(seed.uniform(0.05, 0.4))
-            fresh_server.kill()
-            concurrent.futures.wait(futures)
-        fresh_server.start()
-        sagemaker = fresh_server.client("sagemaker")
-    deadline = time.monotonic() + 60
-    while True:
-        listed = {job["TrainingJobName"]: job["TrainingJobStatus"]
-                  for page in sagemaker.get_paginator("list_training_jobs").paginate() for job in page["TrainingJobSummaries"]}
-        if "InProgress" not in listed.values():
-            break
-        assert time.monotonic() < deadline, listed
-        time.sleep(0.1)
-    assert set(accepted) <= set(listed)
-    expression = {"Filters": [{"Name": "TrainingJobStatus", "Operator": "In", "Value": "Failed,Completed,Stopped"}]}
-    found = {one["TrainingJob"]["TrainingJobName"]: one["TrainingJob"]["TrainingJobStatus"]
-             for page in sagemaker.get_paginator("search").paginate(Resource="TrainingJob", SearchExpression=expression)
-             for one in page["Results"]}
-    assert found == listed
-    for name in listed:
-        assert sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == listed[name]

@@ -53,18 +53,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// External crates that a layer must never see: a pure crate with a runtime or a socket in its
 /// dependencies is no longer pure.
 const FORBIDDEN: &[(&str, &[&str])] = &[
-    ("types", &["tokio", "http", "hyper", "axum", "sqlx"]),
-    ("auth", &["tokio", "hyper", "axum", "sqlx", "reqwest"]),
-    ("algorithms", &["tokio", "http", "hyper", "axum", "sqlx", "reqwest"]),
-    ("tuning", &["tokio", "http", "hyper", "axum", "sqlx", "reqwest", "env"]),
-    ("wire", &["tokio", "hyper", "axum", "sqlx", "reqwest"]),
+    ("types", &["tokio", "http", "hyper", "axum", "sqlx", "rusqlite"]),
+    ("auth", &["tokio", "hyper", "axum", "sqlx", "rusqlite", "reqwest"]),
+    ("algorithms", &["tokio", "http", "hyper", "axum", "sqlx", "rusqlite", "reqwest"]),
+    ("tuning", &["tokio", "http", "hyper", "axum", "sqlx", "rusqlite", "reqwest", "env"]),
+    ("wire", &["tokio", "hyper", "axum", "sqlx", "rusqlite", "reqwest"]),
     ("metastore", &["http", "hyper", "axum", "reqwest"]),
     ("object-store", &["http", "hyper", "axum", "reqwest"]),
     ("registry", &["http", "hyper", "axum", "reqwest"]),
-    ("access", &["http", "hyper", "axum", "sqlx", "reqwest"]),
-    ("control-plane", &["http", "hyper", "axum", "sqlx"]),
-    ("api-server", &["sqlx"]),
-    ("inference", &["sqlx"]),
+    ("access", &["http", "hyper", "axum", "sqlx", "rusqlite", "reqwest"]),
+    ("control-plane", &["http", "hyper", "axum", "sqlx", "rusqlite"]),
+    ("api-server", &["sqlx", "rusqlite"]),
+    ("inference", &["sqlx", "rusqlite"]),
 ];
 
 /// Compares `cargo metadata` with the tables.

@@ -1,11 +1,11 @@
 //! Durable records and their indexes, tags, open workflows, log lines and metric series, in one
 //! SQLite file.
 //!
-//! Promises: a write that returned `Ok` is on disk (`change` says how); a record, its tags and its workflow
+//! Promises: a write that returned `Ok` is on disk (`database` says how); a record, its tags and its workflow
 //! change in one transaction; readers never block the writer. Never: HTTP, AWS shapes, decisions
 //! about what a state means.
 
-mod change;
+mod database;
 mod link;
 mod listing;
 mod log;
@@ -38,21 +38,10 @@ pub use write::Write;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use sagebrush_env::{Clock, GroupSync, SyncFailed};
-use sqlx::SqlitePool;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sagebrush_env::Clock;
 
-/// Connections that read. More than the cores only queue in the operating system.
-const READERS: u32 = 4;
-/// Pages that the writing connection keeps in memory, in KiB (negative, as SQLite has it): the terms of
-/// many records go to pages all over the index.
-const WRITER_CACHE: &str = "-65536";
-/// Pages that a reading connection keeps in memory, in KiB.
-const READER_CACHE: &str = "-16384";
-/// How long a connection waits for another process's lock.
-const BUSY: Duration = Duration::from_secs(10);
+use database::{Readers, Writer};
 
 /// What can go wrong in the metastore.
 #[derive(Debug, thiserror::Error)]
@@ -75,11 +64,20 @@ pub enum MetastoreError {
     },
     /// The database failed.
     #[error("metadata database: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[from] rusqlite::Error),
     /// The disk did not take what was written.
     #[error("metadata database: {0}")]
-    Disk(#[from] SyncFailed),
-    /// The file that was to be made durable cannot be watched.
+    NotStored(String),
+    /// It was closed, as it is when the server ends.
+    #[error("metadata database: it is closed")]
+    Closed,
+    /// A read ended before its answer.
+    #[error("metadata database: a read was cut short: {0}")]
+    CutShort(String),
+    /// The search index has an entry that cannot be read.
+    #[error("metadata database: the search index has an entry that is none")]
+    BrokenIndex,
+    /// The threads or files that make it durable are not to be had.
     #[error("metadata database: {0}")]
     Io(#[from] std::io::Error),
     /// A stored document cannot be read.
@@ -93,9 +91,8 @@ pub type Result<T> = std::result::Result<T, MetastoreError>;
 /// The metastore. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Metastore {
-    writer: SqlitePool,
-    reader: SqlitePool,
-    log_on_disk: GroupSync,
+    writer: Arc<Writer>,
+    readers: Readers,
     clock: Clock,
     index: Arc<search::Index>,
 }
@@ -115,37 +112,23 @@ impl Metastore {
     /// # Errors
     /// `NewerSchema` for a file of a newer version; `Database` when the file cannot be used.
     pub async fn open_indexed(path: &Path, clock: Clock, rules: &'static IndexRules) -> Result<Self> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .foreign_keys(true)
-            .busy_timeout(BUSY);
-        // One writing connection: SQLite has one writer at a time, and waiting here is fair and
-        // cheap, while waiting inside SQLite is a loop of sleeps.
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(BUSY)
-            .connect_with(options.clone().pragma("cache_size", WRITER_CACHE))
-            .await?;
-        schema::migrate(&writer).await?;
-        let reader = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(BUSY)
-            .connect_with(options.read_only(true).pragma("cache_size", READER_CACHE))
-            .await?;
-        let index = Arc::new(search::Index::new(rules));
-        let store = Self { writer, reader, log_on_disk: GroupSync::of(&change::log_of(path))?, clock, index };
-        store.prepare_index().await?;
-        store.synced().await?;
-        Ok(store)
+        let path = path.to_path_buf();
+        let opened = tokio::task::spawn_blocking(move || {
+            let connection = database::open_writer(&path)?;
+            schema::migrate(&connection)?;
+            let writer = Arc::new(Writer::new(connection, &path)?);
+            let index = Arc::new(search::Index::new(rules));
+            let store = Self { writer, readers: Readers::open(&path)?, clock, index };
+            store.prepare_index()?;
+            Ok(store)
+        });
+        opened.await.map_err(|cut_short| MetastoreError::CutShort(cut_short.to_string()))?
     }
 
     /// Writes the log back into the database file and closes every connection.
     pub async fn close(&self) {
-        self.reader.close().await;
-        self.writer.close().await;
+        self.readers.close();
+        self.writer.close();
     }
 }
 

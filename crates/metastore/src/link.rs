@@ -1,10 +1,10 @@
 //! Directed connections between resources, by ARN: lineage, and what belongs to what. A connection
 //! ends when a record at either end is deleted.
 
+use rusqlite::{Connection, Row};
 use serde_json::Value;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
+use crate::database::{Verdict, all, execute, text};
 use crate::{Metastore, Result};
 
 /// A connection. Relation, region and both ends name it.
@@ -66,18 +66,15 @@ impl Metastore {
             sql.push_str(condition);
         }
         sql.push_str(" ORDER BY created, source, destination LIMIT ?8");
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(relation)
-            .bind(region)
-            .bind(&filter.source)
-            .bind(&filter.destination)
-            .bind(&filter.label)
-            .bind(filter.created_after)
-            .bind(filter.created_before)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.reader)
-            .await?;
-        rows.iter().map(read).collect()
+        let (relation, region, filter) = (relation.to_owned(), region.to_owned(), filter.clone());
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let found = self.readers.read(move |connection| {
+            let LinkFilter { source, destination, label, created_after, created_before } = &filter;
+            let parameters =
+                (&relation, &region, source, destination, label, created_after, created_before, limit);
+            all(connection, &sql, parameters, read)
+        });
+        found.await
     }
 
     /// Removes a connection; `false` when it is not there.
@@ -91,55 +88,43 @@ impl Metastore {
         source: &str,
         destination: &str,
     ) -> Result<bool> {
-        let mut transaction = self.begin().await?;
-        let removed = sqlx::query(
-            "DELETE FROM links WHERE relation = $1 AND region = $2 AND source = $3 AND destination = $4",
-        )
-        .bind(relation)
-        .bind(region)
-        .bind(source)
-        .bind(destination)
-        .execute(transaction.connection())
-        .await?;
-        transaction.commit().await?;
-        Ok(removed.rows_affected() > 0)
+        let sql =
+            "DELETE FROM links WHERE relation = ?1 AND region = ?2 AND source = ?3 AND destination = ?4";
+        let removed = self.writer.change(|connection| {
+            execute(connection, sql, (relation, region, source, destination)).map(Verdict::Keep)
+        });
+        Ok(removed.await? > 0)
     }
 }
 
-/// Makes a connection; one that is there stays as it is and answers `false`.
-pub(crate) async fn put(connection: &mut SqliteConnection, link: &Link) -> Result<bool> {
-    let inserted = sqlx::query(
+/// Makes a connection; one that is there stays as it is.
+pub(crate) fn put(connection: &Connection, link: &Link) -> Result<()> {
+    let Link { relation, region, source, destination, label, created, document } = link;
+    execute(
+        connection,
         "INSERT INTO links (relation, region, source, destination, label, created, document)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-    )
-    .bind(&link.relation)
-    .bind(&link.region)
-    .bind(&link.source)
-    .bind(&link.destination)
-    .bind(&link.label)
-    .bind(link.created)
-    .bind(link.document.to_string())
-    .execute(connection)
-    .await?;
-    Ok(inserted.rows_affected() > 0)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+        (relation, region, source, destination, label, created, document.to_string()),
+    )?;
+    Ok(())
 }
 
 /// Ends every connection of an ARN.
-pub(crate) async fn forget(connection: &mut SqliteConnection, arn: &str) -> Result<()> {
-    for end in ["DELETE FROM links WHERE source = $1", "DELETE FROM links WHERE destination = $1"] {
-        sqlx::query(end).bind(arn).execute(&mut *connection).await?;
+pub(crate) fn forget(connection: &Connection, arn: &str) -> Result<()> {
+    for end in ["DELETE FROM links WHERE source = ?1", "DELETE FROM links WHERE destination = ?1"] {
+        execute(connection, end, (arn,))?;
     }
     Ok(())
 }
 
-fn read(row: &SqliteRow) -> Result<Link> {
+fn read(row: &Row<'_>) -> Result<Link> {
     Ok(Link {
-        relation: row.try_get("relation")?,
-        region: row.try_get("region")?,
-        source: row.try_get("source")?,
-        destination: row.try_get("destination")?,
-        label: row.try_get("label")?,
-        created: row.try_get("created")?,
-        document: serde_json::from_str(row.try_get::<&str, _>("document")?)?,
+        relation: row.get("relation")?,
+        region: row.get("region")?,
+        source: row.get("source")?,
+        destination: row.get("destination")?,
+        label: row.get("label")?,
+        created: row.get("created")?,
+        document: serde_json::from_str(text(row, "document")?)?,
     })
 }

@@ -1,8 +1,8 @@
 //! Pages of records of one kind, filtered, sorted, and continued after a cursor.
 
 use sagebrush_types::Resource;
-use sqlx::AssertSqlSafe;
 
+use crate::database::all;
 use crate::{Metastore, Record, Result, record};
 
 /// What a listing is sorted by. The name breaks ties, so every order is total.
@@ -90,35 +90,38 @@ impl Metastore {
             Order::Ascending => ("ASC", ">"),
             Order::Descending => ("DESC", "<"),
         };
-        let cursor = if numeric { "CAST($9 AS INTEGER)" } else { "$9" };
+        let cursor = if numeric { "CAST(?9 AS INTEGER)" } else { "?9" };
         // Only the constants above enter the text; every value is bound.
         let sql = format!(
             "SELECT region, name, arn, status, created, modified, document FROM records
-             WHERE kind = $1 AND region = $2
-               AND ($3 IS NULL OR instr(name, $3) > 0)
-               AND ($4 IS NULL OR status = $4)
-               AND ($5 IS NULL OR created > $5) AND ($6 IS NULL OR created < $6)
-               AND ($7 IS NULL OR modified > $7) AND ($8 IS NULL OR modified < $8)
-               AND ($9 IS NULL OR ({column}, name) {beyond} ({cursor}, $10))
-             ORDER BY {column} {direction}, name {direction} LIMIT $11"
+             WHERE kind = ?1 AND region = ?2
+               AND (?3 IS NULL OR instr(name, ?3) > 0)
+               AND (?4 IS NULL OR status = ?4)
+               AND (?5 IS NULL OR created > ?5) AND (?6 IS NULL OR created < ?6)
+               AND (?7 IS NULL OR modified > ?7) AND (?8 IS NULL OR modified < ?8)
+               AND (?9 IS NULL OR ({column}, name) {beyond} ({cursor}, ?10))
+             ORDER BY {column} {direction}, name {direction} LIMIT ?11"
         );
         let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX - 1);
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(listing.kind.arn_segment())
-            .bind(&listing.region)
-            .bind(&listing.name_contains)
-            .bind(&listing.status)
-            .bind(listing.created_after)
-            .bind(listing.created_before)
-            .bind(listing.modified_after)
-            .bind(listing.modified_before)
-            .bind(listing.after.as_ref().map(|cursor| cursor.value.clone()))
-            .bind(listing.after.as_ref().map(|cursor| cursor.name.clone()))
-            .bind(limit + 1)
-            .fetch_all(&self.reader)
-            .await?;
-        let mut records =
-            rows.iter().map(|row| record::read(row, listing.kind)).collect::<Result<Vec<_>>>()?;
+        let wanted = listing.clone();
+        let found = self.readers.read(move |connection| {
+            let Listing { name_contains, status, after, .. } = &wanted;
+            let parameters = (
+                wanted.kind.arn_segment(),
+                &wanted.region,
+                name_contains,
+                status,
+                wanted.created_after,
+                wanted.created_before,
+                wanted.modified_after,
+                wanted.modified_before,
+                after.as_ref().map(|cursor| &cursor.value),
+                after.as_ref().map(|cursor| &cursor.name),
+                limit + 1,
+            );
+            all(connection, &sql, parameters, |row| record::read(row, wanted.kind))
+        });
+        let mut records = found.await?;
         let more = records.len() > listing.limit;
         records.truncate(listing.limit);
         let next = records.last().filter(|_| more).map(|last| Cursor {

@@ -2,8 +2,8 @@
 //! the order of acceptance.
 
 use serde_json::Value;
-use sqlx::Row;
 
+use crate::database::{Verdict, all, execute, text};
 use crate::{Metastore, Result};
 
 /// An invocation to be queued.
@@ -36,21 +36,18 @@ impl Metastore {
     /// # Errors
     /// `Database`.
     pub async fn queue_invocation(&self, new: &NewInvocation, limit: usize) -> Result<bool> {
-        let mut transaction = self.begin().await?;
-        let queued = sqlx::query(
-            "INSERT INTO queued_invocations (region, endpoint, document, body)
-             SELECT $1, $2, $3, $4
-             WHERE (SELECT COUNT(*) FROM queued_invocations WHERE region = $1 AND endpoint = $2) < $5",
-        )
-        .bind(&new.region)
-        .bind(&new.endpoint)
-        .bind(new.document.to_string())
-        .bind(&new.body)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .execute(transaction.connection())
-        .await?;
-        transaction.commit().await?;
-        Ok(queued.rows_affected() > 0)
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let queued = self.writer.change(|connection| {
+            execute(
+                connection,
+                "INSERT INTO queued_invocations (region, endpoint, document, body)
+                 SELECT ?1, ?2, ?3, ?4
+                 WHERE (SELECT COUNT(*) FROM queued_invocations WHERE region = ?1 AND endpoint = ?2) < ?5",
+                (&new.region, &new.endpoint, new.document.to_string(), &new.body, limit),
+            )
+            .map(Verdict::Keep)
+        });
+        Ok(queued.await? > 0)
     }
 
     /// At most `limit` invocations of an endpoint that wait, those after place `after`, the oldest
@@ -65,25 +62,24 @@ impl Metastore {
         after: i64,
         limit: usize,
     ) -> Result<Vec<QueuedInvocation>> {
-        let rows = sqlx::query(
-            "SELECT sequence, document, body FROM queued_invocations
-             WHERE region = $1 AND endpoint = $2 AND sequence > $3 ORDER BY sequence LIMIT $4",
-        )
-        .bind(region)
-        .bind(endpoint)
-        .bind(after)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&self.reader)
-        .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(QueuedInvocation {
-                    sequence: row.try_get("sequence")?,
-                    document: serde_json::from_str(row.try_get::<&str, _>("document")?)?,
-                    body: row.try_get("body")?,
-                })
-            })
-            .collect()
+        let (region, endpoint) = (region.to_owned(), endpoint.to_owned());
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let waiting = self.readers.read(move |connection| {
+            all(
+                connection,
+                "SELECT sequence, document, body FROM queued_invocations
+                 WHERE region = ?1 AND endpoint = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4",
+                (region, endpoint, after, limit),
+                |row| {
+                    Ok(QueuedInvocation {
+                        sequence: row.get("sequence")?,
+                        document: serde_json::from_str(text(row, "document")?)?,
+                        body: row.get("body")?,
+                    })
+                },
+            )
+        });
+        waiting.await
     }
 
     /// The endpoints that invocations wait for: region and name.
@@ -91,10 +87,11 @@ impl Metastore {
     /// # Errors
     /// `Database`.
     pub async fn endpoints_with_invocations(&self) -> Result<Vec<(String, String)>> {
-        let rows = sqlx::query("SELECT DISTINCT region, endpoint FROM queued_invocations")
-            .fetch_all(&self.reader)
-            .await?;
-        rows.iter().map(|row| Ok((row.try_get("region")?, row.try_get("endpoint")?))).collect()
+        let sql = "SELECT DISTINCT region, endpoint FROM queued_invocations";
+        let found = self.readers.read(|connection| {
+            all(connection, sql, (), |row| Ok((row.get("region")?, row.get("endpoint")?)))
+        });
+        found.await
     }
 
     /// Takes an invocation off the queue: it was answered.
@@ -102,12 +99,10 @@ impl Metastore {
     /// # Errors
     /// `Database`.
     pub async fn remove_invocation(&self, sequence: i64) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        sqlx::query("DELETE FROM queued_invocations WHERE sequence = $1")
-            .bind(sequence)
-            .execute(transaction.connection())
-            .await?;
-        transaction.commit().await
+        let sql = "DELETE FROM queued_invocations WHERE sequence = ?1";
+        let removed =
+            self.writer.change(|connection| execute(connection, sql, (sequence,)).map(Verdict::Keep));
+        removed.await.map(drop)
     }
 }
 
@@ -128,7 +123,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_queue_is_bounded_ordered_and_survives() -> Result<()> {
-        let folder = tempfile::tempdir().map_err(sqlx::Error::from)?;
+        let folder = tempfile::tempdir()?;
         let path = folder.path().join("metadata.sqlite");
         let store = Metastore::open(&path, Clock::system()).await?;
         for number in [1, 2] {

@@ -2,11 +2,11 @@
 
 use std::convert::Infallible;
 
+use rusqlite::{Connection, Row};
 use sagebrush_types::Resource;
 use serde_json::Value;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
+use crate::database::{Verdict, all, execute, optional, text};
 use crate::search::Made;
 use crate::{Metastore, MetastoreError, Result, WorkflowChange, Write};
 
@@ -86,53 +86,35 @@ impl Metastore {
     /// # Errors
     /// `AlreadyExists` when a name is taken: then nothing is written.
     pub async fn create_with(&self, new: &NewRecord, writes: &[Write]) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        let mut made = Made::default();
-        if !self.insert(transaction.connection(), new, &mut made).await? {
-            return Err(MetastoreError::AlreadyExists(new.key.clone()));
-        }
-        self.apply(transaction.connection(), writes, &mut made).await?;
-        transaction.commit().await?;
-        self.indexed(made).await
+        let made = self.writer.change(|connection| {
+            let mut made = Made::default();
+            if !self.insert(connection, new, &mut made)? {
+                return Err(MetastoreError::AlreadyExists(new.key.clone()));
+            }
+            self.apply(connection, writes, &mut made)?;
+            Ok(Verdict::Keep(made))
+        });
+        self.indexed(made.await?).await
     }
 
     /// Inserts a record with its tags, workflow and facts; `false` when the name is taken.
-    pub(crate) async fn insert(
-        &self,
-        connection: &mut SqliteConnection,
-        new: &NewRecord,
-        made: &mut Made,
-    ) -> Result<bool> {
-        let inserted = sqlx::query(
+    pub(crate) fn insert(&self, connection: &Connection, new: &NewRecord, made: &mut Made) -> Result<bool> {
+        let (kind, region, name) = (new.key.kind.arn_segment(), &new.key.region, &new.key.name);
+        let inserted = execute(
+            connection,
             "INSERT INTO records (kind, region, name, arn, status, created, modified, document)
-             VALUES ($1, $2, $3, $4, $5, $6, $6, $7) ON CONFLICT DO NOTHING",
-        )
-        .bind(new.key.kind.arn_segment())
-        .bind(&new.key.region)
-        .bind(&new.key.name)
-        .bind(&new.arn)
-        .bind(&new.status)
-        .bind(new.created)
-        .bind(new.document.to_string())
-        .execute(&mut *connection)
-        .await?;
-        if inserted.rows_affected() == 0 {
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7) ON CONFLICT DO NOTHING",
+            (kind, region, name, &new.arn, &new.status, new.created, new.document.to_string()),
+        )?;
+        if inserted == 0 {
             return Ok(false);
         }
-        crate::tag::put(&mut *connection, &new.arn, &new.tags).await?;
+        crate::tag::put(connection, &new.arn, &new.tags)?;
         if let Some(step) = &new.workflow {
-            let change = WorkflowChange::Step(step.clone());
-            crate::workflow::apply(&mut *connection, &new.key, &change).await?;
+            crate::workflow::apply(connection, &new.key, &WorkflowChange::Step(step.clone()))?;
         }
-        let record = Record {
-            key: new.key.clone(),
-            arn: new.arn.clone(),
-            status: new.status.clone(),
-            created: new.created,
-            modified: new.created,
-            document: new.document.clone(),
-        };
-        self.index_new(connection, &record, &new.tags, made).await?;
+        let times = (new.created, new.created);
+        self.index_new(connection, &new.key, times, &new.document, &new.tags, made)?;
         Ok(true)
     }
 
@@ -141,13 +123,7 @@ impl Metastore {
     /// # Errors
     /// `Database` or `Document`.
     pub async fn get(&self, key: &Key) -> Result<Option<Record>> {
-        let row = sqlx::query(SELECT_ONE)
-            .bind(key.kind.arn_segment())
-            .bind(&key.region)
-            .bind(&key.name)
-            .fetch_optional(&self.reader)
-            .await?;
-        row.as_ref().map(|row| read(row, key.kind)).transpose()
+        self.readers.look(|connection| find(connection, key))
     }
 
     /// Every record of a kind, in all regions, by region and name. For kinds of which there are few.
@@ -155,14 +131,12 @@ impl Metastore {
     /// # Errors
     /// `Database` or `Document`.
     pub async fn all(&self, kind: Resource) -> Result<Vec<Record>> {
-        let rows = sqlx::query(
-            "SELECT region, name, arn, status, created, modified, document FROM records
-             WHERE kind = $1 ORDER BY region, name",
-        )
-        .bind(kind.arn_segment())
-        .fetch_all(&self.reader)
-        .await?;
-        rows.iter().map(|row| read(row, kind)).collect()
+        let sql = "SELECT region, name, arn, status, created, modified, document FROM records
+             WHERE kind = ?1 ORDER BY region, name";
+        let found = self
+            .readers
+            .read(move |connection| all(connection, sql, (kind.arn_segment(),), |row| read(row, kind)));
+        found.await
     }
 
     /// Reads a record, lets `change` alter its status, document and time of change, and stores it, in one
@@ -191,46 +165,38 @@ impl Metastore {
         workflow: &WorkflowChange,
         change: impl FnOnce(&mut Record) -> std::result::Result<(T, Vec<Write>), E>,
     ) -> Result<std::result::Result<T, E>> {
-        let mut transaction = self.begin().await?;
-        let mut record = fetch(transaction.connection(), key).await?;
-        let before = record.modified;
-        let (outcome, writes) = match change(&mut record) {
-            Ok(outcome) => outcome,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let mut made = Made::default();
-        // A time that `change` set is kept: it is also what the document shows.
-        if record.modified == before {
-            record.modified = before.max(self.clock.now_milliseconds());
-        }
-        self.replace(transaction.connection(), &record, &mut made).await?;
-        crate::workflow::apply(transaction.connection(), key, workflow).await?;
-        self.apply(transaction.connection(), &writes, &mut made).await?;
-        transaction.commit().await?;
+        let outcome = self.writer.change(|connection| {
+            let mut record = fetch(connection, key)?;
+            let before = record.modified;
+            let (outcome, writes) = match change(&mut record) {
+                Ok(outcome) => outcome,
+                Err(refusal) => return Ok(Verdict::Undo((Err(refusal), Made::default()))),
+            };
+            let mut made = Made::default();
+            // A time that `change` set is kept: it is also what the document shows.
+            if record.modified == before {
+                record.modified = before.max(self.clock.now_milliseconds());
+            }
+            self.replace(connection, &record, &mut made)?;
+            crate::workflow::apply(connection, key, workflow)?;
+            self.apply(connection, &writes, &mut made)?;
+            Ok(Verdict::Keep((Ok(outcome), made)))
+        });
+        let (outcome, made) = outcome.await?;
         self.indexed(made).await?;
-        Ok(Ok(outcome))
+        Ok(outcome)
     }
 
     /// Writes a changed record and its facts.
-    pub(crate) async fn replace(
-        &self,
-        connection: &mut SqliteConnection,
-        record: &Record,
-        made: &mut Made,
-    ) -> Result<()> {
-        sqlx::query(
-            "UPDATE records SET status = $4, modified = $5, document = $6
-             WHERE kind = $1 AND region = $2 AND name = $3",
-        )
-        .bind(record.key.kind.arn_segment())
-        .bind(&record.key.region)
-        .bind(&record.key.name)
-        .bind(&record.status)
-        .bind(record.modified)
-        .bind(record.document.to_string())
-        .execute(&mut *connection)
-        .await?;
-        self.index_again(connection, record, None, made).await
+    pub(crate) fn replace(&self, connection: &Connection, record: &Record, made: &mut Made) -> Result<()> {
+        let Key { kind, region, name } = &record.key;
+        execute(
+            connection,
+            "UPDATE records SET status = ?4, modified = ?5, document = ?6
+             WHERE kind = ?1 AND region = ?2 AND name = ?3",
+            (kind.arn_segment(), region, name, &record.status, record.modified, record.document.to_string()),
+        )?;
+        self.index_again(connection, record, None, made)
     }
 
     /// Removes a record, its tags and its workflow, in one transaction.
@@ -251,27 +217,24 @@ impl Metastore {
         key: &Key,
         check: impl FnOnce(&Record) -> std::result::Result<(), E>,
     ) -> Result<std::result::Result<Record, E>> {
-        let mut transaction = self.begin().await?;
-        let record = fetch(transaction.connection(), key).await?;
-        if let Err(refusal) = check(&record) {
-            return Ok(Err(refusal));
-        }
-        sqlx::query("DELETE FROM records WHERE kind = $1 AND region = $2 AND name = $3")
-            .bind(key.kind.arn_segment())
-            .bind(&key.region)
-            .bind(&key.name)
-            .execute(transaction.connection())
-            .await?;
-        sqlx::query("DELETE FROM tags WHERE arn = $1")
-            .bind(&record.arn)
-            .execute(transaction.connection())
-            .await?;
-        crate::workflow::apply(transaction.connection(), key, &WorkflowChange::End).await?;
-        self.index_removed(transaction.connection(), &record).await?;
-        crate::link::forget(transaction.connection(), &record.arn).await?;
-        crate::run_metric::forget(transaction.connection(), &record.arn).await?;
-        transaction.commit().await?;
-        Ok(Ok(record))
+        let removed = self.writer.change(|connection| {
+            let record = fetch(connection, key)?;
+            if let Err(refusal) = check(&record) {
+                return Ok(Verdict::Undo(Err(refusal)));
+            }
+            execute(
+                connection,
+                "DELETE FROM records WHERE kind = ?1 AND region = ?2 AND name = ?3",
+                (key.kind.arn_segment(), &key.region, &key.name),
+            )?;
+            execute(connection, "DELETE FROM tags WHERE arn = ?1", (&record.arn,))?;
+            crate::workflow::apply(connection, key, &WorkflowChange::End)?;
+            self.index_removed(connection, key)?;
+            crate::link::forget(connection, &record.arn)?;
+            crate::run_metric::forget(connection, &record.arn)?;
+            Ok(Verdict::Keep(Ok(record)))
+        });
+        removed.await
     }
 
     /// The record with an ARN.
@@ -279,8 +242,7 @@ impl Metastore {
     /// # Errors
     /// `Database` or `Document`.
     pub async fn get_by_arn(&self, arn: &str) -> Result<Option<Record>> {
-        let mut connection = self.reader.acquire().await?;
-        with_arn(&mut connection, arn).await
+        self.readers.look(|connection| with_arn(connection, arn))
     }
 
     /// Is there a resource with that ARN?
@@ -288,52 +250,43 @@ impl Metastore {
     /// # Errors
     /// `Database`.
     pub async fn has_arn(&self, arn: &str) -> Result<bool> {
-        let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM records WHERE arn = $1 LIMIT 1")
-            .bind(arn)
-            .fetch_optional(&self.reader)
-            .await?;
+        let sql = "SELECT 1 FROM records WHERE arn = ?1 LIMIT 1";
+        let found = self.readers.look(|connection| optional(connection, sql, (arn,), |_| Ok(())))?;
         Ok(found.is_some())
     }
 }
 
-const SELECT_ONE: &str = "SELECT region, name, arn, status, created, modified, document FROM records
-     WHERE kind = $1 AND region = $2 AND name = $3";
+/// The record of a key, when it is there.
+pub(crate) fn find(connection: &Connection, key: &Key) -> Result<Option<Record>> {
+    let sql = "SELECT region, name, arn, status, created, modified, document FROM records
+         WHERE kind = ?1 AND region = ?2 AND name = ?3";
+    optional(connection, sql, (key.kind.arn_segment(), &key.region, &key.name), |row| read(row, key.kind))
+}
 
-pub(crate) async fn fetch(transaction: &mut SqliteConnection, key: &Key) -> Result<Record> {
-    let row = sqlx::query(SELECT_ONE)
-        .bind(key.kind.arn_segment())
-        .bind(&key.region)
-        .bind(&key.name)
-        .fetch_optional(&mut *transaction)
-        .await?;
-    row.as_ref()
-        .map(|row| read(row, key.kind))
-        .transpose()?
-        .ok_or_else(|| MetastoreError::NotFound(key.clone()))
+/// The record of a key, which must be there.
+pub(crate) fn fetch(connection: &Connection, key: &Key) -> Result<Record> {
+    find(connection, key)?.ok_or_else(|| MetastoreError::NotFound(key.clone()))
 }
 
 /// The newest record with an ARN, which may be of any kind.
-pub(crate) async fn with_arn(connection: &mut SqliteConnection, arn: &str) -> Result<Option<Record>> {
-    let row = sqlx::query(
-        "SELECT kind, region, name, arn, status, created, modified, document FROM records
-         WHERE arn = $1 ORDER BY created DESC LIMIT 1",
-    )
-    .bind(arn)
-    .fetch_optional(connection)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let kind = Resource::from_segment(row.try_get("kind")?);
-    kind.map(|kind| read(&row, kind)).transpose()
+pub(crate) fn with_arn(connection: &Connection, arn: &str) -> Result<Option<Record>> {
+    let sql = "SELECT kind, region, name, arn, status, created, modified, document FROM records
+         WHERE arn = ?1 ORDER BY created DESC LIMIT 1";
+    let found = optional(connection, sql, (arn,), |row| {
+        let kind = Resource::from_segment(text(row, "kind")?);
+        kind.map(|kind| read(row, kind)).transpose()
+    })?;
+    Ok(found.flatten())
 }
 
-/// A record from a row with the columns of [`SELECT_ONE`].
-pub(crate) fn read(row: &SqliteRow, kind: Resource) -> Result<Record> {
+/// A record from a row with the columns of [`find`].
+pub(crate) fn read(row: &Row<'_>, kind: Resource) -> Result<Record> {
     Ok(Record {
-        key: Key { kind, region: row.try_get("region")?, name: row.try_get("name")? },
-        arn: row.try_get("arn")?,
-        status: row.try_get("status")?,
-        created: row.try_get("created")?,
-        modified: row.try_get("modified")?,
-        document: serde_json::from_str(row.try_get::<&str, _>("document")?)?,
+        key: Key { kind, region: row.get("region")?, name: row.get("name")? },
+        arn: row.get("arn")?,
+        status: row.get("status")?,
+        created: row.get("created")?,
+        modified: row.get("modified")?,
+        document: serde_json::from_str(text(row, "document")?)?,
     })
 }

@@ -1,7 +1,8 @@
 //! Series of values that clients measured for a resource, by ARN. They end with its record.
 
-use sqlx::{Row, SqliteConnection};
+use rusqlite::Connection;
 
+use crate::database::{all, execute};
 use crate::{Metastore, Result};
 
 /// One measured value.
@@ -23,47 +24,38 @@ impl Metastore {
     /// # Errors
     /// `Database`.
     pub async fn run_points(&self, arn: &str, metric: &str, limit: usize) -> Result<Vec<RunPoint>> {
-        let rows = sqlx::query(
-            "SELECT metric, at, step, value FROM run_metrics WHERE arn = $1 AND metric = $2
-             ORDER BY sequence LIMIT $3",
-        )
-        .bind(arn)
-        .bind(metric)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&self.reader)
-        .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(RunPoint {
-                    metric: row.try_get("metric")?,
-                    at: row.try_get("at")?,
-                    step: row.try_get("step")?,
-                    value: row.try_get("value")?,
-                })
-            })
-            .collect()
+        let (arn, metric) = (arn.to_owned(), metric.to_owned());
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let points = self.readers.read(move |connection| {
+            all(
+                connection,
+                "SELECT metric, at, step, value FROM run_metrics WHERE arn = ?1 AND metric = ?2
+                 ORDER BY sequence LIMIT ?3",
+                (arn, metric, limit),
+                |row| {
+                    let (metric, at) = (row.get("metric")?, row.get("at")?);
+                    Ok(RunPoint { metric, at, step: row.get("step")?, value: row.get("value")? })
+                },
+            )
+        });
+        points.await
     }
 }
 
-pub(crate) async fn append(connection: &mut SqliteConnection, arn: &str, points: &[RunPoint]) -> Result<()> {
-    for point in points {
-        sqlx::query(
+pub(crate) fn append(connection: &Connection, arn: &str, points: &[RunPoint]) -> Result<()> {
+    for RunPoint { metric, at, step, value } in points {
+        execute(
+            connection,
             "INSERT INTO run_metrics (arn, metric, sequence, at, step, value)
-             VALUES ($1, $2, COALESCE((SELECT MAX(sequence) + 1 FROM run_metrics WHERE arn = $1 AND metric = $2), 0),
-                     $3, $4, $5)",
-        )
-        .bind(arn)
-        .bind(&point.metric)
-        .bind(point.at)
-        .bind(point.step)
-        .bind(point.value)
-        .execute(&mut *connection)
-        .await?;
+             VALUES (?1, ?2, COALESCE((SELECT MAX(sequence) + 1 FROM run_metrics WHERE arn = ?1 AND metric = ?2), 0),
+                     ?3, ?4, ?5)",
+            (arn, metric, at, step, value),
+        )?;
     }
     Ok(())
 }
 
-pub(crate) async fn forget(connection: &mut SqliteConnection, arn: &str) -> Result<()> {
-    sqlx::query("DELETE FROM run_metrics WHERE arn = $1").bind(arn).execute(connection).await?;
+pub(crate) fn forget(connection: &Connection, arn: &str) -> Result<()> {
+    execute(connection, "DELETE FROM run_metrics WHERE arn = ?1", (arn,))?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The tables, and the steps from one schema version to the next.
 
-use sqlx::SqlitePool;
+use rusqlite::Connection;
 
 use crate::{MetastoreError, Result};
 
@@ -12,6 +12,7 @@ const STEPS: &[&str] = &[
     include_str!("search/tables.sql"),
     include_str!("link.sql"),
     include_str!("run_metric.sql"),
+    include_str!("search/runs.sql"),
 ];
 
 /// Log groups of their own, events by time, and metric points that stand for many values.
@@ -107,19 +108,17 @@ const FIRST: &str = "CREATE TABLE records (
     CREATE INDEX metric_points_at ON metric_points (series_id, at);";
 
 /// Takes the steps that the file has not taken yet, each in a transaction of its own.
-pub async fn migrate(pool: &SqlitePool) -> Result<()> {
-    let taken: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await?;
+pub fn migrate(connection: &Connection) -> Result<()> {
+    let taken: i64 = connection.query_row("PRAGMA user_version", (), |row| row.get(0))?;
     let known = STEPS.len() as i64;
     if taken > known {
         return Err(MetastoreError::NewerSchema { found: taken, known });
     }
     for (step, version) in STEPS.iter().zip(1i64..).skip(taken as usize) {
-        let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::raw_sql(*step).execute(&mut *transaction).await?;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {version}")))
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
+        let transaction = connection.unchecked_transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
     }
     Ok(())
 }

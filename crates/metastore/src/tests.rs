@@ -49,7 +49,7 @@ async fn store(folder: &Path) -> Metastore {
 
 #[tokio::test]
 async fn a_record_lives_and_dies_with_its_tags_and_workflow() -> Result<()> {
-    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let folder = tempfile::tempdir()?;
     let store = store(folder.path()).await;
     store.create(&new("a", "InProgress", 1)).await?;
     assert!(matches!(store.create(&new("a", "x", 2)).await, Err(MetastoreError::AlreadyExists(_))));
@@ -85,7 +85,7 @@ async fn a_record_lives_and_dies_with_its_tags_and_workflow() -> Result<()> {
 
 #[tokio::test]
 async fn pages_cover_every_record_once_in_every_order() -> Result<()> {
-    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let folder = tempfile::tempdir()?;
     let store = store(folder.path()).await;
     for (index, name) in ["d", "b", "a", "c", "e"].iter().enumerate() {
         // Two records share each creation time: the name must break the tie.
@@ -122,7 +122,7 @@ async fn pages_cover_every_record_once_in_every_order() -> Result<()> {
 
 #[tokio::test]
 async fn log_lines_keep_their_order_and_pages() -> Result<()> {
-    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let folder = tempfile::tempdir()?;
     let store = store(folder.path()).await;
     let line = |at: i64| LogLine { at, message: format!("line {at}") };
     store.append_log("r", "g", "s", &[line(1), line(2)]).await?;
@@ -152,7 +152,7 @@ async fn log_lines_keep_their_order_and_pages() -> Result<()> {
 
 #[tokio::test]
 async fn deleted_logs_are_gone_and_their_names_are_free() -> Result<()> {
-    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let folder = tempfile::tempdir()?;
     let store = store(folder.path()).await;
     let line = |at: i64| LogLine { at, message: format!("line {at}") };
     assert!(store.create_log_group("r", "g").await?);
@@ -169,14 +169,16 @@ async fn deleted_logs_are_gone_and_their_names_are_free() -> Result<()> {
     assert!(store.log_events("r", "g", "s", Direction::From(0), 0..i64::MAX, 10).await?.is_empty());
     assert!(store.delete_log_group("r", "g").await?);
     assert!(!store.has_log_group("r", "g").await?);
-    let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM log_events").fetch_one(&store.reader).await?;
+    let left: i64 = store.readers.look(|connection| {
+        database::one(connection, "SELECT COUNT(*) FROM log_events", (), |row| row.get(0))
+    })?;
     assert_eq!(left, 0);
     Ok(())
 }
 
 #[tokio::test]
 async fn metric_points_are_read_by_time() -> Result<()> {
-    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let folder = tempfile::tempdir()?;
     let store = store(folder.path()).await;
     let series = MetricSeries {
         namespace: "n".into(),
@@ -208,7 +210,7 @@ async fn metric_points_are_read_by_time() -> Result<()> {
 
 #[tokio::test]
 async fn measurements_are_summarised_by_period_and_unit() -> Result<()> {
-    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let folder = tempfile::tempdir()?;
     let store = store(folder.path()).await;
     let series = MetricSeries { namespace: "n".into(), metric: "m".into(), dimensions: [].into() };
     let of = |at: i64, unit: &str, samples: &[(f64, f64)]| {
@@ -247,11 +249,64 @@ async fn measurements_are_summarised_by_period_and_unit() -> Result<()> {
     Ok(())
 }
 
+/// Changes that share a transaction: one that fails, or panics, takes nothing of the others with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_fails_hurts_no_other_of_its_batch() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let store = store(folder.path()).await;
+    store.create(&new("taken", "Completed", 1)).await?;
+    let mut tasks = Vec::new();
+    for at in 0..60 {
+        let store = store.clone();
+        tasks.push(tokio::spawn(async move {
+            let own = new(&format!("job-{at}"), "InProgress", at);
+            match at % 3 {
+                // The first write is undone with the second, which fails.
+                0 => store.write(&[Write::Create(own), Write::Create(new("taken", "x", 2))]).await,
+                1 => store.create(&own).await,
+                _ => {
+                    store.create(&own).await?;
+                    let refused: std::result::Result<(), ()> =
+                        store.update(&own.key, &WorkflowChange::End, |_| panic!("as a caller may")).await?;
+                    assert_eq!(refused, Ok(()));
+                    Ok(())
+                }
+            }
+        }));
+    }
+    for (task, at) in tasks.into_iter().zip(0..) {
+        match at % 3 {
+            0 => assert!(matches!(task.await, Ok(Err(MetastoreError::AlreadyExists(_))))),
+            1 => assert!(matches!(task.await, Ok(Ok(())))),
+            _ => assert!(task.await.is_err_and(|error| error.is_panic())),
+        }
+    }
+    store.close().await;
+    let store = self::store(folder.path()).await;
+    for at in 0..60 {
+        let record = store.get(&key(&format!("job-{at}"))).await?;
+        assert_eq!(record.is_some(), at % 3 != 0, "job-{at}");
+    }
+    assert_eq!(store.count_open_workflows(Resource::TrainingJob).await?, 41);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let store = store(folder.path()).await;
+    store.close().await;
+    assert!(matches!(store.create(&new("a", "x", 1)).await, Err(MetastoreError::Closed)));
+    assert!(matches!(store.get(&key("a")).await, Err(MetastoreError::Closed)));
+    assert!(matches!(store.all(Resource::Model).await, Err(MetastoreError::Closed)));
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_newer_file_is_refused() -> Result<()> {
-    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let folder = tempfile::tempdir()?;
     let store = store(folder.path()).await;
-    sqlx::query("PRAGMA user_version = 99").execute(&store.writer).await?;
+    store.writer.change_blocking(|connection| Ok(connection.pragma_update(None, "user_version", 99)?))?;
     store.close().await;
     let reopened = Metastore::open(&folder.path().join("metadata.db"), Clock::system()).await;
     assert!(matches!(reopened, Err(MetastoreError::NewerSchema { found: 99, .. })));

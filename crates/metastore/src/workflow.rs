@@ -1,9 +1,10 @@
 //! Open workflows: which step of its work a resource is in, so that a restarted server knows what
 //! was going on.
 
+use rusqlite::Connection;
 use sagebrush_types::Resource;
-use sqlx::{Row, SqliteConnection};
 
+use crate::database::{all, execute, one};
 use crate::{Key, Metastore, Result};
 
 /// What happens to a resource's workflow together with a change of its record.
@@ -32,19 +33,14 @@ impl Metastore {
     /// # Errors
     /// `Database`.
     pub async fn open_workflows(&self) -> Result<Vec<OpenWorkflow>> {
-        let rows =
-            sqlx::query("SELECT kind, region, name, step FROM workflows").fetch_all(&self.reader).await?;
-        let mut open = Vec::with_capacity(rows.len());
-        for row in rows {
-            let kind: String = row.try_get("kind")?;
-            if let Some(kind) = Resource::from_segment(&kind) {
-                open.push(OpenWorkflow {
-                    key: Key { kind, region: row.try_get("region")?, name: row.try_get("name")? },
-                    step: row.try_get("step")?,
-                });
-            }
-        }
-        Ok(open)
+        let open = self.readers.look(|connection| {
+            all(connection, "SELECT kind, region, name, step FROM workflows", (), |row| {
+                let kind = Resource::from_segment(row.get_ref("kind")?.as_str().unwrap_or_default());
+                let (region, name, step) = (row.get("region")?, row.get("name")?, row.get("step")?);
+                Ok(kind.map(|kind| OpenWorkflow { key: Key { kind, region, name }, step }))
+            })
+        })?;
+        Ok(open.into_iter().flatten().collect())
     }
 
     /// How many workflows have not ended.
@@ -52,40 +48,25 @@ impl Metastore {
     /// # Errors
     /// `Database`.
     pub async fn count_open_workflows(&self, kind: Resource) -> Result<usize> {
-        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM workflows WHERE kind = $1")
-            .bind(kind.arn_segment())
-            .fetch_one(&self.reader)
-            .await?;
+        let sql = "SELECT COUNT(*) FROM workflows WHERE kind = ?1";
+        let count: i64 =
+            self.readers.look(|connection| one(connection, sql, (kind.arn_segment(),), |row| row.get(0)))?;
         Ok(usize::try_from(count).unwrap_or(usize::MAX))
     }
 }
 
-pub(crate) async fn apply(
-    transaction: &mut SqliteConnection,
-    key: &Key,
-    change: &WorkflowChange,
-) -> Result<()> {
+pub(crate) fn apply(connection: &Connection, key: &Key, change: &WorkflowChange) -> Result<()> {
+    let kind = key.kind.arn_segment();
     match change {
         WorkflowChange::Keep => {}
         WorkflowChange::Step(step) => {
-            sqlx::query(
-                "INSERT INTO workflows (kind, region, name, step) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (kind, region, name) DO UPDATE SET step = excluded.step",
-            )
-            .bind(key.kind.arn_segment())
-            .bind(&key.region)
-            .bind(&key.name)
-            .bind(step)
-            .execute(&mut *transaction)
-            .await?;
+            let sql = "INSERT INTO workflows (kind, region, name, step) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (kind, region, name) DO UPDATE SET step = excluded.step";
+            execute(connection, sql, (kind, &key.region, &key.name, step))?;
         }
         WorkflowChange::End => {
-            sqlx::query("DELETE FROM workflows WHERE kind = $1 AND region = $2 AND name = $3")
-                .bind(key.kind.arn_segment())
-                .bind(&key.region)
-                .bind(&key.name)
-                .execute(&mut *transaction)
-                .await?;
+            let sql = "DELETE FROM workflows WHERE kind = ?1 AND region = ?2 AND name = ?3";
+            execute(connection, sql, (kind, &key.region, &key.name))?;
         }
     }
     Ok(())

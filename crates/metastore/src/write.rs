@@ -1,8 +1,9 @@
 //! Writes that go with another change, in its transaction.
 
+use rusqlite::Connection;
 use serde_json::{Map, Value};
-use sqlx::SqliteConnection;
 
+use crate::database::Verdict;
 use crate::search::Made;
 use crate::{Key, Link, Metastore, MetastoreError, NewRecord, Result, RunPoint, link, record, run_metric};
 
@@ -39,35 +40,27 @@ impl Metastore {
     /// # Errors
     /// `AlreadyExists` when a name of `Write::Create` is taken: then nothing is written.
     pub async fn write(&self, writes: &[Write]) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        let mut made = Made::default();
-        self.apply(transaction.connection(), writes, &mut made).await?;
-        transaction.commit().await?;
-        self.indexed(made).await
+        let made = self.writer.change(|connection| {
+            let mut made = Made::default();
+            self.apply(connection, writes, &mut made)?;
+            Ok(Verdict::Keep(made))
+        });
+        self.indexed(made.await?).await
     }
 
-    pub(crate) async fn apply(
-        &self,
-        connection: &mut SqliteConnection,
-        writes: &[Write],
-        made: &mut Made,
-    ) -> Result<()> {
+    pub(crate) fn apply(&self, connection: &Connection, writes: &[Write], made: &mut Made) -> Result<()> {
         for write in writes {
             match write {
                 Write::Create(new) => {
-                    if !self.insert(&mut *connection, new, made).await? {
+                    if !self.insert(connection, new, made)? {
                         return Err(MetastoreError::AlreadyExists(new.key.clone()));
                     }
                 }
                 Write::Ensure(new) => {
-                    self.insert(&mut *connection, new, made).await?;
+                    self.insert(connection, new, made)?;
                 }
                 Write::Merge { key, status, members } => {
-                    let mut record = match record::fetch(&mut *connection, key).await {
-                        Ok(record) => record,
-                        Err(MetastoreError::NotFound(_)) => continue,
-                        Err(error) => return Err(error),
-                    };
+                    let Some(mut record) = record::find(connection, key)? else { continue };
                     if let Some(status) = status {
                         record.status.clone_from(status);
                     }
@@ -75,12 +68,10 @@ impl Metastore {
                         document.extend(members.clone());
                     }
                     record.modified = record.modified.max(self.clock.now_milliseconds());
-                    self.replace(&mut *connection, &record, made).await?;
+                    self.replace(connection, &record, made)?;
                 }
-                Write::Points { arn, points } => run_metric::append(&mut *connection, arn, points).await?,
-                Write::Link(link) => {
-                    link::put(&mut *connection, link).await?;
-                }
+                Write::Points { arn, points } => run_metric::append(connection, arn, points)?,
+                Write::Link(link) => link::put(connection, link)?,
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use sagebrush_types::Resource;
 /// How documents of this server are read into properties.
 pub static INDEX_RULES: IndexRules = IndexRules {
     enabled: true,
-    version: 1,
+    version: 2,
     named_lists: &[
         NamedList {
             list: "FinalMetricDataList",
@@ -18,8 +18,6 @@ pub static INDEX_RULES: IndexRules = IndexRules {
         NamedList { list: "Metrics", name: "MetricName", value: None, prefix: "Metrics" },
     ],
     wrapped: &[("Parameters", &["NumberValue", "StringValue"])],
-    // The history of a status has no use in a search and would be a quarter of the index.
-    skipped: &["SecondaryStatusTransitions"],
     numeric_text: &["HyperParameters.", "Parameters."],
     labels: "Tags",
     created: "CreationTime",

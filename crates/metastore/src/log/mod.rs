@@ -6,9 +6,9 @@ mod search;
 pub use group::LogGroup;
 pub use search::{StreamOrder, StreamPage};
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+use rusqlite::{Connection, Row};
 
+use crate::database::{Verdict, all, execute, optional};
 use crate::{Metastore, Result};
 
 /// A line to be stored.
@@ -72,10 +72,11 @@ impl Metastore {
     /// `Database`.
     pub async fn append_log(&self, region: &str, group: &str, stream: &str, lines: &[LogLine]) -> Result<()> {
         let now = self.clock.now_milliseconds();
-        let mut transaction = self.begin().await?;
-        let (id, first) = open_stream(transaction.connection(), region, group, stream, now).await?;
-        append(transaction.connection(), id, first, lines, now).await?;
-        transaction.commit().await
+        let appended = self.writer.change(|connection| {
+            let (id, first) = open_stream(connection, region, group, stream, now)?;
+            append(connection, id, first, lines, now).map(Verdict::Keep)
+        });
+        appended.await
     }
 
     /// Appends lines to a stream that is there, in one transaction; false when it is not, or would
@@ -92,14 +93,15 @@ impl Metastore {
         most: i64,
     ) -> Result<bool> {
         let now = self.clock.now_milliseconds();
-        let mut transaction = self.begin().await?;
-        let found = find_stream(transaction.connection(), region, group, stream).await?;
-        let Some((id, first)) = found.filter(|(_, first)| first + lines.len() as i64 <= most) else {
-            return Ok(false);
-        };
-        append(transaction.connection(), id, first, lines, now).await?;
-        transaction.commit().await?;
-        Ok(true)
+        let appended = self.writer.change(|connection| {
+            let found = find_stream(connection, region, group, stream)?;
+            let Some((id, first)) = found.filter(|(_, first)| first + lines.len() as i64 <= most) else {
+                return Ok(Verdict::Undo(false));
+            };
+            append(connection, id, first, lines, now)?;
+            Ok(Verdict::Keep(true))
+        });
+        appended.await
     }
 
     /// Streams of a group whose name begins with `prefix`, by name after `after`.
@@ -114,19 +116,20 @@ impl Metastore {
         after: &str,
         limit: usize,
     ) -> Result<Vec<LogStream>> {
-        let rows = sqlx::query(
-            "SELECT id, log_group, stream, created, lines, first_event, last_event, last_ingested FROM log_streams
-             WHERE region = $1 AND log_group = $2 AND substr(stream, 1, length($3)) = $3 AND stream > $4
-             ORDER BY stream LIMIT $5",
-        )
-        .bind(region)
-        .bind(group)
-        .bind(prefix)
-        .bind(after)
-        .bind(limit as i64)
-        .fetch_all(&self.reader)
-        .await?;
-        rows.iter().map(read_stream).collect()
+        let parameters =
+            (region.to_owned(), group.to_owned(), prefix.to_owned(), after.to_owned(), limit as i64);
+        let streams = self.readers.read(move |connection| {
+            all(
+                connection,
+                "SELECT id, log_group, stream, created, lines, first_event, last_event, last_ingested
+                 FROM log_streams
+                 WHERE region = ?1 AND log_group = ?2 AND substr(stream, 1, length(?3)) = ?3 AND stream > ?4
+                 ORDER BY stream LIMIT ?5",
+                parameters,
+                read_stream,
+            )
+        });
+        streams.await
     }
 
     /// At most `limit` lines of one stream, read in a direction, with a time in `[start, end)`; always
@@ -151,21 +154,21 @@ impl Metastore {
         let sql = format!(
             "SELECT s.stream, e.sequence, e.at, e.ingested, e.message
              FROM log_streams s JOIN log_events e ON e.stream_id = s.id
-             WHERE s.region = $1 AND s.log_group = $2 AND s.stream = $3
-               AND e.sequence {relation} $4 AND e.at >= $5 AND e.at < $6
-             ORDER BY e.sequence {order} LIMIT $7"
+             WHERE s.region = ?1 AND s.log_group = ?2 AND s.stream = ?3
+               AND e.sequence {relation} ?4 AND e.at >= ?5 AND e.at < ?6
+             ORDER BY e.sequence {order} LIMIT ?7"
         );
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(region)
-            .bind(group)
-            .bind(stream)
-            .bind(place)
-            .bind(times.start)
-            .bind(times.end)
-            .bind(limit as i64)
-            .fetch_all(&self.reader)
-            .await?;
-        let mut events = rows.iter().map(read_event).collect::<Result<Vec<_>>>()?;
+        let parameters = (
+            region.to_owned(),
+            group.to_owned(),
+            stream.to_owned(),
+            place,
+            times.start,
+            times.end,
+            limit as i64,
+        );
+        let events = self.readers.read(move |connection| all(connection, &sql, parameters, read_event));
+        let mut events = events.await?;
         if matches!(direction, Direction::Before(_)) {
             events.reverse();
         }
@@ -173,107 +176,71 @@ impl Metastore {
     }
 }
 
-async fn open_stream(
-    transaction: &mut SqliteConnection,
+fn open_stream(
+    connection: &Connection,
     region: &str,
     group: &str,
     stream: &str,
     now: i64,
 ) -> Result<(i64, i64)> {
-    sqlx::query(
-        "INSERT INTO log_streams (region, log_group, stream, created) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (region, log_group, stream) DO NOTHING",
-    )
-    .bind(region)
-    .bind(group)
-    .bind(stream)
-    .bind(now)
-    .execute(&mut *transaction)
-    .await?;
-    sqlx::query("INSERT INTO log_groups (region, name, created) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-        .bind(region)
-        .bind(group)
-        .bind(now)
-        .execute(&mut *transaction)
-        .await?;
-    Ok(find_stream(transaction, region, group, stream).await?.unwrap_or_default())
+    if let Some(found) = find_stream(connection, region, group, stream)? {
+        return Ok(found);
+    }
+    let sql = "INSERT INTO log_streams (region, log_group, stream, created) VALUES (?1, ?2, ?3, ?4)";
+    execute(connection, sql, (region, group, stream, now))?;
+    let id = connection.last_insert_rowid();
+    group::make_group(connection, region, group, now)?;
+    Ok((id, 0))
 }
 
 /// Identity and number of lines of a stream.
-async fn find_stream(
-    transaction: &mut SqliteConnection,
+fn find_stream(
+    connection: &Connection,
     region: &str,
     group: &str,
     stream: &str,
 ) -> Result<Option<(i64, i64)>> {
-    let row =
-        sqlx::query("SELECT id, lines FROM log_streams WHERE region = $1 AND log_group = $2 AND stream = $3")
-            .bind(region)
-            .bind(group)
-            .bind(stream)
-            .fetch_optional(&mut *transaction)
-            .await?;
-    row.map(|row| Ok((row.try_get("id")?, row.try_get("lines")?))).transpose()
+    let sql = "SELECT id, lines FROM log_streams WHERE region = ?1 AND log_group = ?2 AND stream = ?3";
+    optional(connection, sql, (region, group, stream), |row| Ok((row.get("id")?, row.get("lines")?)))
 }
 
 /// Adds lines from place `first` on to a stream.
-async fn append(
-    transaction: &mut SqliteConnection,
-    id: i64,
-    first: i64,
-    lines: &[LogLine],
-    now: i64,
-) -> Result<()> {
+fn append(connection: &Connection, id: i64, first: i64, lines: &[LogLine], now: i64) -> Result<()> {
+    let sql =
+        "INSERT INTO log_events (stream_id, sequence, at, ingested, message) VALUES (?1, ?2, ?3, ?4, ?5)";
     for (sequence, line) in (first..).zip(lines) {
-        sqlx::query(
-            "INSERT INTO log_events (stream_id, sequence, at, ingested, message) VALUES ($1, $2, $3, $4, $5)",
-        )
-        .bind(id)
-        .bind(sequence)
-        .bind(line.at)
-        .bind(now)
-        .bind(&line.message)
-        .execute(&mut *transaction)
-        .await?;
+        execute(connection, sql, (id, sequence, line.at, now, &line.message))?;
     }
     let times = || lines.iter().map(|line| line.at);
     if let (Some(earliest), Some(latest)) = (times().min(), times().max()) {
-        sqlx::query(
-            "UPDATE log_streams SET lines = lines + $2, bytes = bytes + $3, last_ingested = $4,
-                    first_event = MIN(COALESCE(first_event, $5), $5),
-                    last_event = MAX(COALESCE(last_event, $6), $6) WHERE id = $1",
-        )
-        .bind(id)
-        .bind(lines.len() as i64)
-        .bind(lines.iter().map(|line| line.message.len() as i64).sum::<i64>())
-        .bind(now)
-        .bind(earliest)
-        .bind(latest)
-        .execute(&mut *transaction)
-        .await?;
+        let bytes: i64 = lines.iter().map(|line| line.message.len() as i64).sum();
+        let sql = "UPDATE log_streams SET lines = lines + ?2, bytes = bytes + ?3, last_ingested = ?4,
+                    first_event = MIN(COALESCE(first_event, ?5), ?5),
+                    last_event = MAX(COALESCE(last_event, ?6), ?6) WHERE id = ?1";
+        execute(connection, sql, (id, lines.len() as i64, bytes, now, earliest, latest))?;
     }
     Ok(())
 }
 
-fn read_stream(row: &SqliteRow) -> Result<LogStream> {
+fn read_stream(row: &Row<'_>) -> Result<LogStream> {
     Ok(LogStream {
-        id: row.try_get("id")?,
-        group: row.try_get("log_group")?,
-        name: row.try_get("stream")?,
-        created: row.try_get("created")?,
-        lines: row.try_get("lines")?,
-        first_event: row.try_get("first_event")?,
-        last_event: row.try_get("last_event")?,
-        last_ingested: row.try_get("last_ingested")?,
+        id: row.get("id")?,
+        group: row.get("log_group")?,
+        name: row.get("stream")?,
+        created: row.get("created")?,
+        lines: row.get("lines")?,
+        first_event: row.get("first_event")?,
+        last_event: row.get("last_event")?,
+        last_ingested: row.get("last_ingested")?,
     })
 }
 
-fn read_event(row: &SqliteRow) -> Result<LogEvent> {
+fn read_event(row: &Row<'_>) -> Result<LogEvent> {
     Ok(LogEvent {
-        stream: row.try_get("stream")?,
-        sequence: row.try_get("sequence")?,
-        at: row.try_get("at")?,
-        ingested: row.try_get("ingested")?,
-        message: row.try_get("message")?,
+        stream: row.get("stream")?,
+        sequence: row.get("sequence")?,
+        at: row.get("at")?,
+        ingested: row.get("ingested")?,
+        message: row.get("message")?,
     })
 }

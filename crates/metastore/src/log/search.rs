@@ -1,9 +1,8 @@
 //! Streams by their last event, and the lines of streams by time: what a search through a whole group
 //! needs.
 
-use sqlx::AssertSqlSafe;
-
 use super::{LogEvent, LogStream, read_event, read_stream};
+use crate::database::{all, optional};
 use crate::{Metastore, Result};
 
 /// In which order streams are listed.
@@ -44,29 +43,29 @@ impl Metastore {
         let (relation, order) = if page.descending { ("<", "DESC") } else { (">", "ASC") };
         // Only the constants here enter the text; every value is bound.
         let (after, order) = match page.order {
-            StreamOrder::Name => (format!("stream {relation} $5"), format!("stream {order}")),
+            StreamOrder::Name => (format!("stream {relation} ?5"), format!("stream {order}")),
             StreamOrder::LastEvent => (
-                format!("(COALESCE(last_event, created), stream) {relation} ($4, $5)"),
+                format!("(COALESCE(last_event, created), stream) {relation} (?4, ?5)"),
                 format!("COALESCE(last_event, created) {order}, stream {order}"),
             ),
         };
         let sql = format!(
             "SELECT id, log_group, stream, created, lines, first_event, last_event, last_ingested
              FROM log_streams
-             WHERE region = $1 AND log_group = $2 AND substr(stream, 1, length($3)) = $3
-               AND ($4 IS NULL OR {after})
-             ORDER BY {order} LIMIT $6"
+             WHERE region = ?1 AND log_group = ?2 AND substr(stream, 1, length(?3)) = ?3
+               AND (?4 IS NULL OR {after})
+             ORDER BY {order} LIMIT ?6"
         );
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(region)
-            .bind(group)
-            .bind(page.prefix)
-            .bind(page.after.map(|(at, _)| at))
-            .bind(page.after.map(|(_, name)| name))
-            .bind(page.limit as i64)
-            .fetch_all(&self.reader)
-            .await?;
-        rows.iter().map(read_stream).collect()
+        let parameters = (
+            region.to_owned(),
+            group.to_owned(),
+            page.prefix.to_owned(),
+            page.after.map(|(at, _)| at),
+            page.after.map(|(_, name)| name.to_owned()),
+            page.limit as i64,
+        );
+        let streams = self.readers.read(move |connection| all(connection, &sql, parameters, read_stream));
+        streams.await
     }
 
     /// Streams with a name that begins with `prefix` and with events that may lie in `[from, to)`, by
@@ -82,22 +81,20 @@ impl Metastore {
         (from, to): (i64, i64),
         limit: usize,
     ) -> Result<Vec<LogStream>> {
-        let rows = sqlx::query(
-            "SELECT id, log_group, stream, created, lines, first_event, last_event, last_ingested
-             FROM log_streams
-             WHERE region = $1 AND log_group = $2 AND substr(stream, 1, length($3)) = $3
-               AND last_event >= $4 AND first_event < $5
-             ORDER BY first_event, stream LIMIT $6",
-        )
-        .bind(region)
-        .bind(group)
-        .bind(prefix)
-        .bind(from)
-        .bind(to)
-        .bind(limit as i64)
-        .fetch_all(&self.reader)
-        .await?;
-        rows.iter().map(read_stream).collect()
+        let parameters = (region.to_owned(), group.to_owned(), prefix.to_owned(), from, to, limit as i64);
+        let streams = self.readers.read(move |connection| {
+            all(
+                connection,
+                "SELECT id, log_group, stream, created, lines, first_event, last_event, last_ingested
+                 FROM log_streams
+                 WHERE region = ?1 AND log_group = ?2 AND substr(stream, 1, length(?3)) = ?3
+                   AND last_event >= ?4 AND first_event < ?5
+                 ORDER BY first_event, stream LIMIT ?6",
+                parameters,
+                read_stream,
+            )
+        });
+        streams.await
     }
 
     /// Lines of the stream with this identity by time, then place: those after `(time, place)` and
@@ -112,20 +109,18 @@ impl Metastore {
         end: i64,
         limit: usize,
     ) -> Result<Vec<LogEvent>> {
-        let rows = sqlx::query(
-            "SELECT s.stream, e.sequence, e.at, e.ingested, e.message
-             FROM log_events e JOIN log_streams s ON s.id = e.stream_id
-             WHERE e.stream_id = $1 AND e.at >= $2 AND e.at < $4 AND (e.at > $2 OR e.sequence > $3)
-             ORDER BY e.at, e.sequence LIMIT $5",
-        )
-        .bind(stream)
-        .bind(at)
-        .bind(sequence)
-        .bind(end)
-        .bind(limit as i64)
-        .fetch_all(&self.reader)
-        .await?;
-        rows.iter().map(read_event).collect()
+        let events = self.readers.read(move |connection| {
+            all(
+                connection,
+                "SELECT s.stream, e.sequence, e.at, e.ingested, e.message
+                 FROM log_events e JOIN log_streams s ON s.id = e.stream_id
+                 WHERE e.stream_id = ?1 AND e.at >= ?2 AND e.at < ?4 AND (e.at > ?2 OR e.sequence > ?3)
+                 ORDER BY e.at, e.sequence LIMIT ?5",
+                (stream, at, sequence, end, limit as i64),
+                read_event,
+            )
+        });
+        events.await
     }
 
     /// The stream of exactly this name.
@@ -133,15 +128,8 @@ impl Metastore {
     /// # Errors
     /// `Database`.
     pub async fn log_stream(&self, region: &str, group: &str, stream: &str) -> Result<Option<LogStream>> {
-        let row = sqlx::query(
-            "SELECT id, log_group, stream, created, lines, first_event, last_event, last_ingested
-             FROM log_streams WHERE region = $1 AND log_group = $2 AND stream = $3",
-        )
-        .bind(region)
-        .bind(group)
-        .bind(stream)
-        .fetch_optional(&self.reader)
-        .await?;
-        row.as_ref().map(read_stream).transpose()
+        let sql = "SELECT id, log_group, stream, created, lines, first_event, last_event, last_ingested
+             FROM log_streams WHERE region = ?1 AND log_group = ?2 AND stream = ?3";
+        self.readers.look(|connection| optional(connection, sql, (region, group, stream), read_stream))
     }
 }

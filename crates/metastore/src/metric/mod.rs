@@ -7,8 +7,9 @@ mod read;
 
 use std::collections::{BTreeMap, HashMap};
 
-use sqlx::{Row, SqliteConnection};
+use rusqlite::Connection;
 
+use crate::database::{Verdict, execute, one};
 use crate::{Metastore, Result};
 
 pub use read::{Measured, MetricFilter, MetricPeriod, MetricSample, Periods};
@@ -89,97 +90,69 @@ impl Metastore {
         data: &[(MetricSeries, MetricDatum)],
         most: i64,
     ) -> Result<bool> {
-        let mut transaction = self.begin().await?;
-        let mut places: HashMap<&MetricSeries, (i64, i64)> = HashMap::new();
-        let mut made = false;
-        for (series, datum) in data {
-            let (id, next) = match places.get(series) {
-                Some(place) => *place,
-                None => open_series(transaction.connection(), region, series, &mut made).await?,
-            };
-            insert(transaction.connection(), id, next, datum).await?;
-            places.insert(series, (id, next + 1));
-        }
-        if made {
-            let series: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM metric_series WHERE region = $1")
-                .bind(region)
-                .fetch_one(transaction.connection())
-                .await?;
-            if series > most {
-                return Ok(false);
+        let put = self.writer.change(|connection| {
+            let mut places: HashMap<&MetricSeries, (i64, i64)> = HashMap::new();
+            let mut made = false;
+            for (series, datum) in data {
+                let (id, next) = match places.get(series) {
+                    Some(place) => *place,
+                    None => open_series(connection, region, series, &mut made)?,
+                };
+                insert(connection, id, next, datum)?;
+                places.insert(series, (id, next + 1));
             }
-        }
-        for (id, next) in places.values() {
-            sqlx::query("DELETE FROM metric_points WHERE series_id = $1 AND sequence < $2")
-                .bind(id)
-                .bind(next - SERIES_POINTS)
-                .execute(transaction.connection())
-                .await?;
-        }
-        transaction.commit().await?;
-        Ok(true)
+            if made {
+                let sql = "SELECT COUNT(*) FROM metric_series WHERE region = ?1";
+                let series: i64 = one(connection, sql, (region,), |row| row.get(0))?;
+                if series > most {
+                    return Ok(Verdict::Undo(false));
+                }
+            }
+            for (id, next) in places.values() {
+                let sql = "DELETE FROM metric_points WHERE series_id = ?1 AND sequence < ?2";
+                execute(connection, sql, (id, next - SERIES_POINTS))?;
+            }
+            Ok(Verdict::Keep(true))
+        });
+        put.await
     }
 }
 
 /// The series' identity and the place of its next point.
-async fn open_series(
-    transaction: &mut SqliteConnection,
+fn open_series(
+    connection: &Connection,
     region: &str,
     series: &MetricSeries,
     made: &mut bool,
 ) -> Result<(i64, i64)> {
     let dimensions = serde_json::to_string(&series.dimensions)?;
-    let inserted = sqlx::query(
-        "INSERT INTO metric_series (region, namespace, metric, dimensions) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (region, namespace, metric, dimensions) DO NOTHING",
-    )
-    .bind(region)
-    .bind(&series.namespace)
-    .bind(&series.metric)
-    .bind(&dimensions)
-    .execute(&mut *transaction)
-    .await?;
-    *made |= inserted.rows_affected() > 0;
-    let row = sqlx::query(
-        "SELECT s.id, COALESCE((SELECT MAX(sequence) + 1 FROM metric_points WHERE series_id = s.id), 0) AS next
+    let named = (region, &series.namespace, &series.metric, &dimensions);
+    let sql = "INSERT INTO metric_series (region, namespace, metric, dimensions) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (region, namespace, metric, dimensions) DO NOTHING";
+    *made |= execute(connection, sql, named)? > 0;
+    one(
+        connection,
+        "SELECT s.id, COALESCE((SELECT MAX(sequence) + 1 FROM metric_points WHERE series_id = s.id), 0)
          FROM metric_series s
-         WHERE s.region = $1 AND s.namespace = $2 AND s.metric = $3 AND s.dimensions = $4",
+         WHERE s.region = ?1 AND s.namespace = ?2 AND s.metric = ?3 AND s.dimensions = ?4",
+        named,
+        |row| Ok((row.get(0)?, row.get(1)?)),
     )
-    .bind(region)
-    .bind(&series.namespace)
-    .bind(&series.metric)
-    .bind(&dimensions)
-    .fetch_one(&mut *transaction)
-    .await?;
-    Ok((row.try_get("id")?, row.try_get("next")?))
 }
 
-async fn insert(
-    transaction: &mut SqliteConnection,
-    id: i64,
-    sequence: i64,
-    datum: &MetricDatum,
-) -> Result<()> {
+fn insert(connection: &Connection, id: i64, sequence: i64, datum: &MetricDatum) -> Result<()> {
+    let MetricDatum { at, unit, count, sum, minimum, maximum, samples } = datum;
     // A single value is its own statistics; only several values need their list.
-    let single = datum.minimum == datum.maximum;
-    let samples = match (single, datum.samples.is_empty()) {
-        (false, false) => Some(serde_json::to_string(&datum.samples)?),
+    let single = minimum == maximum;
+    let samples = match (single, samples.is_empty()) {
+        (false, false) => Some(serde_json::to_string(samples)?),
         _ => None,
     };
-    sqlx::query(
+    execute(
+        connection,
         "INSERT INTO metric_points (series_id, sequence, at, value, count, minimum, maximum, samples, unit)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(id)
-    .bind(sequence)
-    .bind(datum.at)
-    .bind(datum.sum)
-    .bind(datum.count)
-    .bind(datum.minimum)
-    .bind(datum.maximum)
-    .bind(samples)
-    .bind(&datum.unit)
-    .execute(&mut *transaction)
-    .await?;
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        (id, sequence, at, sum, count, minimum, maximum, samples, unit),
+    )?;
     Ok(())
 }

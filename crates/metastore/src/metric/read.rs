@@ -1,9 +1,10 @@
 //! Reads of metric series: points, statistics by period, samples, and the series themselves.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
+use rusqlite::types::Value;
+use rusqlite::{Row, params_from_iter};
 
 use super::{MetricPoint, MetricSeries};
+use crate::database::{all, text};
 use crate::{Metastore, Result};
 
 /// What is read of a series.
@@ -74,8 +75,8 @@ pub struct MetricFilter {
 }
 
 const OF_SERIES: &str = " FROM metric_series s JOIN metric_points p ON p.series_id = s.id
-     WHERE s.region = $1 AND s.namespace = $2 AND s.metric = $3 AND s.dimensions = $4
-       AND p.at >= $5 AND p.at < $6 AND ($7 IS NULL OR p.unit = $7)";
+     WHERE s.region = ?1 AND s.namespace = ?2 AND s.metric = ?3 AND s.dimensions = ?4
+       AND p.at >= ?5 AND p.at < ?6 AND (?7 IS NULL OR p.unit = ?7)";
 
 impl Metastore {
     /// Points of a series with a time in `[start, end)`, by time, at most `limit`. A point that stands
@@ -92,11 +93,9 @@ impl Metastore {
     ) -> Result<Vec<MetricPoint>> {
         let what = Measured { series, times: (times.start, times.end), unit: None };
         let sql =
-            format!("SELECT p.at, p.value / p.count AS value{OF_SERIES} ORDER BY p.at, p.sequence LIMIT $8");
-        let rows = self.measured(sql, region, &what, limit, 0).await?;
-        rows.iter()
-            .map(|row| Ok(MetricPoint { at: row.try_get("at")?, value: row.try_get("value")? }))
-            .collect()
+            format!("SELECT p.at, p.value / p.count AS value{OF_SERIES} ORDER BY p.at, p.sequence LIMIT ?8");
+        let read = |row: &Row<'_>| Ok(MetricPoint { at: row.get("at")?, value: row.get("value")? });
+        self.measured(sql, region, &what, (limit, None), read).await
     }
 
     /// Statistics of the periods in which something was measured, by start and unit.
@@ -118,21 +117,19 @@ impl Metastore {
             "SELECT p.at / {length} * {length} AS start, {unit} AS unit, SUM(p.count) AS count,
                     SUM(p.value) AS sum, MIN(COALESCE(p.minimum, p.value)) AS minimum,
                     MAX(COALESCE(p.maximum, p.value)) AS maximum{OF_SERIES}
-             GROUP BY 1, 2 ORDER BY 1 {order}, 2 LIMIT $8 OFFSET $9"
+             GROUP BY 1, 2 ORDER BY 1 {order}, 2 LIMIT ?8 OFFSET ?9"
         );
-        let rows = self.measured(sql, region, what, limit, offset).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(MetricPeriod {
-                    start: row.try_get("start")?,
-                    unit: row.try_get("unit")?,
-                    count: row.try_get("count")?,
-                    sum: row.try_get("sum")?,
-                    minimum: row.try_get("minimum")?,
-                    maximum: row.try_get("maximum")?,
-                })
+        let read = |row: &Row<'_>| {
+            Ok(MetricPeriod {
+                start: row.get("start")?,
+                unit: row.get("unit")?,
+                count: row.get("count")?,
+                sum: row.get("sum")?,
+                minimum: row.get("minimum")?,
+                maximum: row.get("maximum")?,
             })
-            .collect()
+        };
+        self.measured(sql, region, what, (limit, Some(offset)), read).await
     }
 
     /// Measurements with their values, by time, at most `limit`.
@@ -147,30 +144,33 @@ impl Metastore {
     ) -> Result<Vec<MetricSample>> {
         let sql = format!(
             "SELECT p.at, p.unit, p.count, p.minimum, p.maximum, p.value, p.samples{OF_SERIES}
-             ORDER BY p.at, p.sequence LIMIT $8"
+             ORDER BY p.at, p.sequence LIMIT ?8"
         );
-        self.measured(sql, region, what, limit, 0).await?.iter().map(sample).collect()
+        self.measured(sql, region, what, (limit, None), sample).await
     }
 
-    async fn measured(
+    /// Rows of a query over [`OF_SERIES`] with a limit and, if there is one, an offset.
+    async fn measured<T: Send + 'static>(
         &self,
         sql: String,
         region: &str,
         what: &Measured<'_>,
-        limit: usize,
-        offset: usize,
-    ) -> Result<Vec<SqliteRow>> {
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(region)
-            .bind(&what.series.namespace)
-            .bind(&what.series.metric)
-            .bind(serde_json::to_string(&what.series.dimensions)?)
-            .bind(what.times.0)
-            .bind(what.times.1)
-            .bind(what.unit)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .bind(i64::try_from(offset).unwrap_or(i64::MAX));
-        Ok(query.fetch_all(&self.reader).await?)
+        (limit, offset): (usize, Option<usize>),
+        read: impl Fn(&Row<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<Vec<T>> {
+        let count = |count: usize| Value::from(i64::try_from(count).unwrap_or(i64::MAX));
+        let mut parameters: Vec<Value> = vec![
+            region.to_owned().into(),
+            what.series.namespace.clone().into(),
+            what.series.metric.clone().into(),
+            serde_json::to_string(&what.series.dimensions)?.into(),
+            what.times.0.into(),
+            what.times.1.into(),
+            what.unit.map(str::to_owned).into(),
+            count(limit),
+        ];
+        parameters.extend(offset.map(count));
+        self.readers.read(move |connection| all(connection, &sql, params_from_iter(parameters), read)).await
     }
 
     /// Series that a filter lets through, by identity, after place `after`, with their place.
@@ -184,53 +184,56 @@ impl Metastore {
         after: i64,
         limit: usize,
     ) -> Result<Vec<(i64, MetricSeries)>> {
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(
-            "SELECT id, namespace, metric, dimensions FROM metric_series s WHERE region = ",
-        );
-        query.push_bind(region).push(" AND id > ").push_bind(after);
+        let mut sql =
+            String::from("SELECT id, namespace, metric, dimensions FROM metric_series s WHERE region = ?");
+        let mut parameters = vec![Value::from(region.to_owned())];
+        let mut and = |condition: &str, value: Option<Value>| {
+            sql.push_str(condition);
+            parameters.extend(value);
+        };
+        and(" AND id > ?", Some(after.into()));
         if let Some(namespace) = &filter.namespace {
-            query.push(" AND namespace = ").push_bind(namespace);
+            and(" AND namespace = ?", Some(namespace.clone().into()));
         }
         if let Some(metric) = &filter.metric {
-            query.push(" AND metric = ").push_bind(metric);
+            and(" AND metric = ?", Some(metric.clone().into()));
         }
         for (name, value) in &filter.dimensions {
-            query.push(" AND EXISTS (SELECT 1 FROM json_each(s.dimensions) d WHERE d.key = ").push_bind(name);
+            let named = " AND EXISTS (SELECT 1 FROM json_each(s.dimensions) d WHERE d.key = ?";
+            and(named, Some(name.clone().into()));
             if let Some(value) = value {
-                query.push(" AND d.value = ").push_bind(value);
+                and(" AND d.value = ?", Some(value.clone().into()));
             }
-            query.push(")");
+            and(")", None);
         }
         if let Some(since) = filter.active_since {
-            query
-                .push(" AND EXISTS (SELECT 1 FROM metric_points p WHERE p.series_id = s.id AND p.at >= ")
-                .push_bind(since)
-                .push(")");
+            let active = " AND EXISTS (SELECT 1 FROM metric_points p WHERE p.series_id = s.id AND p.at >= ?)";
+            and(active, Some(since.into()));
         }
-        query.push(" ORDER BY id LIMIT ").push_bind(limit as i64);
-        let rows = query.build().fetch_all(&self.reader).await?;
-        rows.iter()
-            .map(|row| {
+        and(" ORDER BY id LIMIT ?", Some((limit as i64).into()));
+        let series = self.readers.read(move |connection| {
+            all(connection, &sql, params_from_iter(parameters), |row| {
                 let series = MetricSeries {
-                    namespace: row.try_get("namespace")?,
-                    metric: row.try_get("metric")?,
-                    dimensions: serde_json::from_str(row.try_get::<&str, _>("dimensions")?)?,
+                    namespace: row.get("namespace")?,
+                    metric: row.get("metric")?,
+                    dimensions: serde_json::from_str(text(row, "dimensions")?)?,
                 };
-                Ok((row.try_get("id")?, series))
+                Ok((row.get("id")?, series))
             })
-            .collect()
+        });
+        series.await
     }
 }
 
-fn sample(row: &SqliteRow) -> Result<MetricSample> {
-    let (minimum, maximum): (Option<f64>, Option<f64>) = (row.try_get("minimum")?, row.try_get("maximum")?);
-    let values = match row.try_get::<Option<&str>, _>("samples")? {
-        Some(text) => serde_json::from_str(text)?,
+fn sample(row: &Row<'_>) -> Result<MetricSample> {
+    let (minimum, maximum): (Option<f64>, Option<f64>) = (row.get("minimum")?, row.get("maximum")?);
+    let values = match row.get::<_, Option<String>>("samples")? {
+        Some(text) => serde_json::from_str(&text)?,
         // All values are the same one, or there is only one.
         None if minimum == maximum => {
-            vec![(minimum.map_or_else(|| row.try_get("value"), Ok)?, row.try_get("count")?)]
+            vec![(minimum.map_or_else(|| row.get("value"), Ok)?, row.get("count")?)]
         }
         None => Vec::new(),
     };
-    Ok(MetricSample { at: row.try_get("at")?, unit: row.try_get("unit")?, values })
+    Ok(MetricSample { at: row.get("at")?, unit: row.get("unit")?, values })
 }

@@ -26,9 +26,9 @@ pub enum FactValue {
 
 /// One value of one property.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fact<F> {
-    /// The property: a path, or the number of its field.
-    pub field: F,
+pub struct Fact {
+    /// The number of the property's field.
+    pub field: u32,
     /// Place in the outermost list from 1; 0 outside of lists.
     pub item: u32,
     /// Made by a tag and not by the document.
@@ -48,16 +48,6 @@ pub enum Term {
     End,
 }
 
-impl FactValue {
-    /// The value's term.
-    pub fn term(&self) -> Term {
-        match self {
-            Self::Number(number) | Self::NumberText(number, _) => Term::Number(*number),
-            Self::Text(text) => Term::Text(shortened(text).to_owned()),
-        }
-    }
-}
-
 /// The part of a text that a term holds.
 pub fn shortened(text: &str) -> &str {
     let mut end = text.len().min(TERM_BYTES);
@@ -65,6 +55,11 @@ pub fn shortened(text: &str) -> &str {
         end -= 1;
     }
     &text[..end]
+}
+
+/// May this text of a term be only the beginning of the text it stands for?
+pub fn may_be_cut(text: &str) -> bool {
+    text.len() + 4 > TERM_BYTES
 }
 
 /// The number that a text is, when it is a finite one.
@@ -78,28 +73,19 @@ fn without_sign_of_zero(number: f64) -> f64 {
     if number == 0.0 { 0.0 } else { number }
 }
 
-/// The facts of a document.
-pub fn of_document(document: &Value, rules: &IndexRules) -> Vec<Fact<String>> {
-    let mut reading = Reading { rules, facts: Vec::with_capacity(64) };
-    reading.visit(&mut String::new(), document, 0);
-    reading.facts
+/// Calls `found` with every property of a document: path, item, value.
+pub fn of_document(document: &Value, rules: &IndexRules, found: &mut dyn FnMut(&str, u32, FactValue)) {
+    Reading { rules, found }.visit(&mut String::with_capacity(64), document, 0);
 }
 
-/// The facts of tags.
-pub fn of_tags(tags: &[Tag], rules: &IndexRules) -> Vec<Fact<String>> {
-    tags.iter()
-        .map(|tag| Fact {
-            field: format!("{}.{}", rules.labels, tag.key),
-            item: 0,
-            label: true,
-            value: FactValue::Text(tag.value.clone()),
-        })
-        .collect()
+/// The property that a tag makes.
+pub fn label_path(tag: &Tag, rules: &IndexRules) -> String {
+    format!("{}.{}", rules.labels, tag.key)
 }
 
 struct Reading<'a> {
     rules: &'a IndexRules,
-    facts: Vec<Fact<String>>,
+    found: &'a mut dyn FnMut(&str, u32, FactValue),
 }
 
 impl Reading<'_> {
@@ -142,9 +128,7 @@ impl Reading<'_> {
                         }
                         path.push_str(name);
                     }
-                    if !self.rules.skipped.contains(&path.as_str()) {
-                        self.visit(path, member, item);
-                    }
+                    self.visit(path, member, item);
                     path.truncate(within);
                 }
             }
@@ -175,7 +159,7 @@ impl Reading<'_> {
     }
 
     fn add(&mut self, path: &str, item: u32, value: FactValue) {
-        self.facts.push(Fact { field: path.to_owned(), item, label: false, value });
+        (self.found)(path, item, value);
     }
 }
 
@@ -186,7 +170,7 @@ const TEXT: u8 = 2;
 const LABEL: u8 = 0x10;
 
 /// Facts as bytes: for each its field, kind, item and value.
-pub fn encode(facts: &[Fact<u32>]) -> Vec<u8> {
+pub fn encode(facts: &[Fact]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(facts.len() * 16);
     for fact in facts {
         put_varint(&mut bytes, u64::from(fact.field));
@@ -210,7 +194,7 @@ pub fn encode(facts: &[Fact<u32>]) -> Vec<u8> {
 }
 
 /// The facts behind [`encode`]d bytes, or `None` for bytes that are none.
-pub fn decode(bytes: &[u8]) -> Option<Vec<Fact<u32>>> {
+pub fn decode(bytes: &[u8]) -> Option<Vec<Fact>> {
     let mut facts = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -232,6 +216,16 @@ pub struct View<'a> {
     pub number: Option<f64>,
     /// The text, when it has one.
     pub text: Option<&'a str>,
+}
+
+impl View<'_> {
+    /// The value's term.
+    pub fn term(self) -> Term {
+        match self.number {
+            Some(number) => Term::Number(number),
+            None => Term::Text(shortened(self.text.unwrap_or_default()).to_owned()),
+        }
+    }
 }
 
 /// A fact read in place: field, item, value.
@@ -279,7 +273,8 @@ fn put_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend(text.as_bytes());
 }
 
-fn put_varint(bytes: &mut Vec<u8>, mut number: u64) {
+/// Appends a number, seven bits a byte.
+pub fn put_varint(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push((number & 0x7f) as u8 | 0x80);
         number >>= 7;
@@ -287,7 +282,8 @@ fn put_varint(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-fn take_varint(rest: &mut &[u8]) -> Option<u64> {
+/// Takes a number off the front that [`put_varint`] wrote.
+pub fn take_varint(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0u64;
     for shift in (0..64).step_by(7) {
         let (byte, after) = rest.split_first()?;

@@ -24,6 +24,8 @@ pub enum Matcher {
 pub struct FieldTest {
     /// The field.
     pub field: Option<u32>,
+    /// Some record has several values of it.
+    pub many: bool,
     /// The question.
     pub condition: Condition,
 }

@@ -1,117 +1,182 @@
-//! Which entries an expression can be satisfied by at all: spans of the index that hold every such
-//! entry, and maybe others. The matcher decides.
+//! Which entries an expression can be satisfied by at all: sets that hold every such entry whose terms
+//! are written, and maybe others. The matcher decides.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-use sqlx::{Row, SqliteConnection};
+use rusqlite::Connection;
 
-use super::facts::{Term, shortened};
-use super::index::bind_term;
+use super::facts::{self, Term, shortened};
 use super::matching::{FieldTest, Matcher};
 use super::query::{Condition, Scalar};
+use super::runs::{self, Span};
 use crate::Result;
 
-/// Most spans that one expression is answered from; more make a plan of no use.
+/// Most spans that one condition is answered from; more make a plan of no use.
 const SPANS: usize = 256;
 /// Most distinct values of a property that a `Contains` is tried on one by one.
-const DISTINCT: i64 = 256;
+const DISTINCT: usize = 256;
 
-/// A run of terms of one field, both ends included.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Span {
-    /// The field.
-    pub field: u32,
-    /// The first value.
-    pub low: Term,
-    /// The last value.
-    pub high: Term,
-    /// Text that the values hold.
-    pub part: Option<String>,
+/// A set of entries that holds all that satisfy an expression.
+#[derive(Debug, Clone)]
+pub enum Cover {
+    /// These, sorted.
+    Known(Vec<i64>),
+    /// Those in any of the spans, and how many these have.
+    Spans(Vec<Span>, usize),
+    /// Those in every one.
+    Both(Vec<Cover>),
+    /// Those in any one.
+    Either(Vec<Cover>),
 }
 
-/// Spans that hold every entry an expression can be satisfied by, and how many entries they have,
-/// counted up to a bound.
-#[derive(Debug, Clone, Default)]
-pub struct Cover {
-    /// The spans; none when nothing can satisfy the expression.
-    pub spans: Vec<Span>,
-    /// Entries in them, at most `bound` for each span.
-    pub count: usize,
+impl Cover {
+    /// At most how many entries it has.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Known(entries) => entries.len(),
+            Self::Spans(_, count) => *count,
+            Self::Both(parts) => parts.iter().map(Self::count).min().unwrap_or_default(),
+            Self::Either(parts) => parts.iter().map(Self::count).sum(),
+        }
+    }
+
+    /// Its entries, sorted. A part of `Both` with `large` or more is not looked at when another has fewer.
+    pub fn entries(&self, connection: &Connection, runs: &[i64], large: usize) -> Result<Vec<i64>> {
+        let mut found = Vec::new();
+        match self {
+            Self::Known(entries) => found.extend(entries),
+            Self::Spans(spans, _) => {
+                for span in spans {
+                    runs::entries(connection, runs, span, usize::MAX, &mut found)?;
+                }
+            }
+            Self::Both(parts) => {
+                let mut parts: Vec<&Self> = parts.iter().collect();
+                parts.sort_by_key(|part| part.count());
+                let mut parts = parts.into_iter();
+                let Some(fewest) = parts.next() else { return Ok(found) };
+                found = fewest.entries(connection, runs, large)?;
+                for part in parts.take_while(|part| part.count() < large) {
+                    let also = part.entries(connection, runs, large)?;
+                    found.retain(|entry| also.binary_search(entry).is_ok());
+                }
+            }
+            Self::Either(parts) => {
+                for part in parts {
+                    found.extend(part.entries(connection, runs, large)?);
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
 }
 
 const LEAST: Term = Term::Number(f64::NEG_INFINITY);
 const GREATEST_NUMBER: Term = Term::Number(f64::INFINITY);
 const LEAST_TEXT: Term = Term::Text(String::new());
 
-/// The smallest cover of an expression, or `None` when only the whole index covers it. Counting
-/// stops at `bound` entries a span.
-pub fn cover<'a>(
-    connection: &'a mut SqliteConnection,
-    matcher: &'a Matcher,
+/// A cover of an expression, or `None` when only the whole index is one. Counting stops at about `bound`
+/// terms a span.
+pub fn cover(
+    connection: &Connection,
+    runs: &[i64],
+    matcher: &Matcher,
     bound: usize,
-) -> Pin<Box<dyn Future<Output = Result<Option<Cover>>> + Send + 'a>> {
-    Box::pin(async move {
-        match matcher {
-            Matcher::Test(test) => of_test(connection, test, bound).await,
-            Matcher::OneElement(_, tests) => {
-                let mut best: Option<Cover> = None;
-                for test in tests {
-                    // That an element lacks something says nothing about the record.
-                    best = smaller(best, of_test(connection, test, bound).await?);
-                }
-                Ok(best)
-            }
-            Matcher::All(parts) => {
-                let mut best: Option<Cover> = None;
-                for part in parts {
-                    best = smaller(best, cover(connection, part, bound).await?);
-                }
-                Ok(best)
-            }
-            Matcher::Any(parts) => {
-                let mut all = Cover::default();
-                for part in parts {
-                    let Some(part) = cover(connection, part, bound).await? else { return Ok(None) };
-                    all.count += part.count;
-                    all.spans.extend(part.spans);
-                    if all.spans.len() > SPANS {
-                        return Ok(None);
-                    }
-                }
-                Ok(Some(all))
-            }
+) -> Result<Option<Cover>> {
+    let both = |parts: Vec<Option<Cover>>| {
+        let parts: Vec<Cover> = parts.into_iter().flatten().collect();
+        (!parts.is_empty()).then_some(Cover::Both(parts))
+    };
+    match matcher {
+        Matcher::Test(test) => of_test(connection, runs, test, bound),
+        // That an element lacks something says nothing about the record, and covers nothing.
+        Matcher::OneElement(_, tests) => {
+            let parts = tests.iter().map(|test| of_test(connection, runs, test, bound));
+            Ok(both(parts.collect::<Result<_>>()?))
         }
-    })
-}
-
-fn smaller(best: Option<Cover>, other: Option<Cover>) -> Option<Cover> {
-    match (best, other) {
-        (Some(best), Some(other)) if other.count < best.count => Some(other),
-        (None, other) => other,
-        (best, _) => best,
+        Matcher::All(parts) => {
+            let (joined, others) = joined(parts);
+            let mut covers = Vec::new();
+            for spans in joined {
+                covers.push(Some(of_spans(connection, runs, spans, bound)?));
+            }
+            for part in others {
+                covers.push(cover(connection, runs, part, bound)?);
+            }
+            Ok(both(covers))
+        }
+        Matcher::Any(parts) => {
+            let parts = parts.iter().map(|part| cover(connection, runs, part, bound));
+            let parts: Option<Vec<Cover>> = parts.collect::<Result<Vec<_>>>()?.into_iter().collect();
+            Ok(parts.map(Cover::Either))
+        }
     }
 }
 
-async fn of_test(connection: &mut SqliteConnection, test: &FieldTest, bound: usize) -> Result<Option<Cover>> {
+/// Of parts that all hold: the spans of each field that has one value a record, which satisfy every test
+/// of it at once, and the parts that are no such tests.
+fn joined(parts: &[Matcher]) -> (Vec<Vec<Span>>, Vec<&Matcher>) {
+    let mut fields: BTreeMap<u32, Vec<Span>> = BTreeMap::new();
+    let mut others = Vec::new();
+    for part in parts {
+        let test = match part {
+            Matcher::Test(FieldTest { field: Some(field), many: false, condition }) => {
+                spans(*field, condition).map(|spans| (*field, spans))
+            }
+            _ => None,
+        };
+        let Some((field, spans)) = test else {
+            others.push(part);
+            continue;
+        };
+        match fields.entry(field) {
+            Entry::Vacant(first) => drop(first.insert(spans)),
+            Entry::Occupied(mut known) => {
+                let both = known.get().iter().flat_map(|one| spans.iter().filter_map(|other| one.and(other)));
+                let both = both.collect();
+                known.insert(both);
+            }
+        }
+    }
+    (fields.into_values().collect(), others)
+}
+
+fn of_test(connection: &Connection, runs: &[i64], test: &FieldTest, bound: usize) -> Result<Option<Cover>> {
     let positive = !matches!(test.condition, Condition::NotEquals(_) | Condition::NotExists);
     let Some(field) = test.field else {
-        return Ok(positive.then(Cover::default));
+        return Ok(positive.then_some(Cover::Spans(Vec::new(), 0)));
     };
     let spans = match &test.condition {
-        Condition::Contains(part) => contains(connection, field, part).await?,
+        Condition::Contains(part) => Some(contains(connection, runs, field, part)?),
         condition => spans(field, condition),
     };
     let Some(spans) = spans.filter(|spans| spans.len() <= SPANS) else { return Ok(None) };
-    let mut cover = Cover::default();
-    for span in spans {
-        let count = count(connection, &span, bound).await?;
-        if count > 0 {
-            cover.count += count;
-            cover.spans.push(span);
+    of_spans(connection, runs, spans, bound).map(Some)
+}
+
+fn of_spans(connection: &Connection, runs: &[i64], spans: Vec<Span>, bound: usize) -> Result<Cover> {
+    let mut total = 0;
+    if spans.iter().any(|span| span.part.is_some()) {
+        // Counting reads every value, so the entries are kept.
+        let mut found = Vec::new();
+        for span in &spans {
+            runs::entries(connection, runs, span, bound, &mut found)?;
+        }
+        found.sort_unstable();
+        found.dedup();
+        if found.len() < bound {
+            return Ok(Cover::Known(found));
+        }
+        total = found.len();
+    } else {
+        for span in &spans {
+            total += runs::count(connection, runs, span, bound)?;
         }
     }
-    Ok(Some(cover))
+    Ok(Cover::Spans(spans, total))
 }
 
 /// The spans that hold what a condition accepts; `None` for those that accept what is not there.
@@ -141,58 +206,19 @@ pub fn spans(field: u32, condition: &Condition) -> Option<Vec<Span>> {
 
 /// Spans for a text within: the values that hold it when there are few, else one over all of them.
 /// Values that are numbers may be so only in the index, so a field with numbers is taken whole.
-async fn contains(connection: &mut SqliteConnection, field: u32, part: &str) -> Result<Option<Vec<Span>>> {
+fn contains(connection: &Connection, runs: &[i64], field: u32, part: &str) -> Result<Vec<Span>> {
     let numbers = Span { field, low: LEAST, high: GREATEST_NUMBER, part: None };
-    if count(connection, &numbers, 1).await? > 0 {
-        return Ok(Some(vec![Span { field, low: LEAST, high: Term::End, part: None }]));
+    if runs::count(connection, runs, &numbers, 1)? > 0 {
+        return Ok(vec![Span { field, low: LEAST, high: Term::End, part: None }]);
     }
     let whole = Span { field, low: LEAST_TEXT, high: Term::End, part: Some(part.to_owned()) };
-    let rows = sqlx::query(
-        "WITH RECURSIVE found (value) AS (
-            SELECT MIN(value) FROM search_terms WHERE field = $1
-            UNION ALL
-            SELECT (SELECT MIN(t.value) FROM search_terms t WHERE t.field = $1 AND t.value > found.value)
-            FROM found WHERE found.value IS NOT NULL
-         ) SELECT value FROM found WHERE value IS NOT NULL LIMIT $2",
-    )
-    .bind(field)
-    .bind(DISTINCT + 1)
-    .fetch_all(connection)
-    .await?;
-    if rows.len() as i64 > DISTINCT {
-        return Ok(Some(vec![whole]));
-    }
-    let mut spans = Vec::new();
-    for row in rows {
-        let value: String = row.try_get_unchecked("value")?;
-        // A value that was cut may hold the text behind the cut.
-        if value.contains(part) || value.len() + 4 > super::facts::TERM_BYTES {
-            spans.push(Span { field, low: Term::Text(value.clone()), high: Term::Text(value), part: None });
-        }
-    }
-    Ok(Some(spans))
-}
-
-/// The terms of a span, as the end of a statement whose first four parameters are bound by
-/// [`bind_span`].
-pub const IN_SPAN: &str = "t.field = ?1 AND t.value >= ?2 AND t.value <= ?3
-     AND (?4 IS NULL OR instr(t.value, ?4) > 0 OR length(CAST(t.value AS BLOB)) > 196)";
-
-/// Binds a span's four parameters.
-pub fn bind_span<'q>(
-    query: sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
-    span: &Span,
-) -> sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
-    let query = bind_term(query.bind(span.field), &span.low);
-    bind_term(query, &span.high).bind(span.part.clone())
-}
-
-/// Entries in a span, counted up to `bound`.
-pub async fn count(connection: &mut SqliteConnection, span: &Span, bound: usize) -> Result<usize> {
-    let sql = format!("SELECT COUNT(*) AS n FROM (SELECT 1 FROM search_terms t WHERE {IN_SPAN} LIMIT ?5)");
-    let query = bind_span(sqlx::query(sqlx::AssertSqlSafe(sql)), span);
-    let row = query.bind(i64::try_from(bound).unwrap_or(i64::MAX)).fetch_one(connection).await?;
-    Ok(usize::try_from(row.try_get::<i64, _>("n")?).unwrap_or_default())
+    let Some(values) = runs::distinct(connection, runs, field, DISTINCT)? else { return Ok(vec![whole]) };
+    let holds = |value: &String| value.contains(part) || facts::may_be_cut(value);
+    Ok(values
+        .into_iter()
+        .filter(holds)
+        .map(|value| Span { field, low: Term::Text(value.clone()), high: Term::Text(value), part: None })
+        .collect())
 }
 
 /// The run of values of `field` outside of which no entry satisfies the expression: what an ordered

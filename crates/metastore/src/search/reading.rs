@@ -1,18 +1,19 @@
-//! The two ways of reading entries: candidates from spans of the index, sorted afterwards, and
-//! entries in the asked order.
+//! The two ways of reading entries: candidates that the index names, sorted afterwards, and entries in
+//! the asked order.
 
 use std::collections::HashSet;
 
-use futures::TryStreamExt;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+use rusqlite::{Connection, Row};
 
-use super::facts::{self, FactView, Term, View, shortened};
-use super::index::{Field, bind_term, broken};
+use super::JUDGED;
+use super::facts::{self, FactView, Term};
+use super::index::Field;
 use super::matching::Matcher;
-use super::plan::{self, IN_SPAN, Span, bind_span};
+use super::plan;
 use super::query::{Place, Query, Rank};
-use crate::{Order, Result};
+use super::runs::{Ordered, Span};
+use crate::database::{all, one, optional};
+use crate::{MetastoreError, Order, Result};
 
 /// What a search is sorted by.
 #[derive(Debug, Clone, Copy)]
@@ -28,17 +29,38 @@ pub enum Sorting {
 }
 
 /// A search being carried out.
+#[derive(Debug)]
 pub struct Reading<'a> {
-    /// The transaction.
-    pub connection: &'a mut SqliteConnection,
-    /// What is asked.
-    pub query: &'a Query,
-    /// Its expression.
-    pub matcher: &'a Matcher,
-    /// Its order.
-    pub sorting: Sorting,
-    /// Entries read so far.
-    pub read: usize,
+    connection: &'a Connection,
+    query: &'a Query,
+    runs: &'a [i64],
+    matcher: &'a Matcher,
+    sorting: Sorting,
+    /// Entries whose terms are not written, or no longer true.
+    pending: HashSet<i64>,
+    /// All others are known not to match.
+    only: Option<Entries>,
+    /// What was spent so far, in steps through an order.
+    spent: usize,
+}
+
+/// A set of entries, a bit each.
+#[derive(Debug, Default)]
+struct Entries(Vec<u64>);
+
+impl Entries {
+    fn insert(&mut self, entry: i64) {
+        let Ok(at) = usize::try_from(entry) else { return };
+        if self.0.len() <= at / 64 {
+            self.0.resize(at / 64 + 1, 0);
+        }
+        self.0[at / 64] |= 1 << (at % 64);
+    }
+
+    fn contains(&self, entry: i64) -> bool {
+        usize::try_from(entry)
+            .is_ok_and(|at| self.0.get(at / 64).is_some_and(|bits| bits & (1 << (at % 64)) != 0))
+    }
 }
 
 /// The first places after the cursor, one more than the page has.
@@ -77,29 +99,9 @@ impl Best {
     }
 }
 
-/// The facts of the entry in a row, judged; its place when it is accepted.
-fn judge(row: &SqliteRow, matcher: &Matcher, sorting: Sorting, order: Order) -> Result<Option<Place>> {
-    let bytes: &[u8] = row.try_get("facts")?;
-    let mut facts: Vec<FactView<'_>> = Vec::with_capacity(80);
-    facts::read_into(bytes, &mut facts).ok_or_else(broken)?;
-    if !matcher.accepts(&facts) {
-        return Ok(None);
-    }
-    let rank = match sorting {
-        Sorting::Created => Rank::Time(row.try_get("created")?),
-        Sorting::Modified => Rank::Time(row.try_get("modified")?),
-        Sorting::Nothing => Rank::Absent(row.try_get("created")?),
-        Sorting::Field(field) => match sort_term(&facts, field.id, order) {
-            Some(term) => Rank::Value(term),
-            None => Rank::Absent(row.try_get("created")?),
-        },
-    };
-    Ok(Some(Place { rank, entry: row.try_get("id")? }))
-}
-
 /// The value that an entry is sorted by: its first in the direction of the order.
 fn sort_term(facts: &[FactView<'_>], field: u32, order: Order) -> Option<Term> {
-    let terms = facts.iter().filter(|fact| fact.0 == field).map(|(_, _, view)| term(*view));
+    let terms = facts.iter().filter(|fact| fact.0 == field).map(|(_, _, value)| value.term());
     terms.reduce(|best, term| match order {
         Order::Ascending if term < best => term,
         Order::Descending if term > best => term,
@@ -107,110 +109,154 @@ fn sort_term(facts: &[FactView<'_>], field: u32, order: Order) -> Option<Term> {
     })
 }
 
-fn term(view: View<'_>) -> Term {
-    match view.number {
-        Some(number) => Term::Number(number),
-        None => Term::Text(shortened(view.text.unwrap_or_default()).to_owned()),
+impl<'a> Reading<'a> {
+    /// A search of those runs.
+    pub fn new(
+        connection: &'a Connection,
+        query: &'a Query,
+        runs: &'a [i64],
+        matcher: &'a Matcher,
+        sorting: Sorting,
+    ) -> Result<Self> {
+        let pending = all(
+            connection,
+            "SELECT entry FROM search_pending WHERE kind = ?1 AND region = ?2",
+            (query.kind.arn_segment(), &query.region),
+            |row| Ok(row.get(0)?),
+        )?;
+        let pending = pending.into_iter().collect();
+        Ok(Self { connection, query, runs, matcher, sorting, pending, only: None, spent: 0 })
     }
-}
 
-impl Reading<'_> {
-    /// The page from the entries in spans and those that are pending.
-    pub async fn candidates(&mut self, spans: &[Span]) -> Result<Vec<Place>> {
+    /// About how many entries there are.
+    pub fn entries(&self) -> Result<usize> {
+        let sql = "SELECT COALESCE(MAX(id), 0) FROM search_entries";
+        let last: i64 = one(self.connection, sql, (), |row| row.get(0))?;
+        Ok(usize::try_from(last).unwrap_or_default())
+    }
+
+    /// Entries other than these, and than those that are pending, are known not to match.
+    pub fn pass_all_but(&mut self, candidates: &[i64]) {
+        let mut only = Entries::default();
+        candidates.iter().chain(&self.pending).for_each(|entry| only.insert(*entry));
+        self.only = Some(only);
+    }
+
+    /// The page from those entries and those that are pending.
+    pub fn candidates(&self, entries: &[i64]) -> Result<Vec<Place>> {
         let mut best = Best::new(self.query);
-        let mut seen = HashSet::new();
-        for span in spans {
-            let sql = format!(
-                "SELECT e.id, e.created, e.modified, e.facts
-                 FROM search_terms t CROSS JOIN search_entries e ON e.id = t.entry WHERE {IN_SPAN}"
-            );
-            let query = bind_span(sqlx::query(AssertSqlSafe(sql)), span);
-            let mut rows = query.fetch(&mut *self.connection);
-            while let Some(row) = rows.try_next().await? {
-                let id: i64 = row.try_get("id")?;
-                if seen.insert(id)
-                    && let Some(place) = judge(&row, self.matcher, self.sorting, self.query.order)?
-                {
-                    best.offer(place);
-                }
+        for entry in entries.iter().filter(|entry| !self.pending.contains(entry)) {
+            if let Some(place) = self.judged(*entry)? {
+                best.offer(place);
             }
         }
-        for place in self.pending().await? {
-            best.offer(place);
-        }
+        self.offer_pending(&mut best)?;
         Ok(best.done())
     }
 
-    /// The places of pending entries that match.
-    async fn pending(&mut self) -> Result<Vec<Place>> {
-        let mut rows = sqlx::query(
-            "SELECT id, created, modified, facts FROM search_entries INDEXED BY search_entries_pending
-             WHERE kind = $1 AND region = $2 AND pending = 1",
-        )
-        .bind(self.query.kind.arn_segment())
-        .bind(&self.query.region)
-        .fetch(&mut *self.connection);
-        let mut places = Vec::new();
-        while let Some(row) = rows.try_next().await? {
-            places.extend(judge(&row, self.matcher, self.sorting, self.query.order)?);
+    /// Offers the pending entries that are accepted.
+    fn offer_pending(&self, best: &mut Best) -> Result<()> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT e.id, e.created, e.modified, e.facts
+             FROM search_pending p CROSS JOIN search_entries e ON e.id = p.entry
+             WHERE p.kind = ?1 AND p.region = ?2",
+        )?;
+        let mut rows = statement.query((self.query.kind.arn_segment(), &self.query.region))?;
+        while let Some(row) = rows.next()? {
+            if let Some(place) = self.judge(row)? {
+                best.offer(place);
+            }
         }
-        Ok(places)
+        Ok(())
     }
 
-    /// The page by reading entries in the asked order, or `None` when more than `patience` entries
-    /// were read and it is not full.
-    pub async fn in_order(&mut self, patience: usize) -> Result<Option<Vec<Place>>> {
+    /// The facts of an entry, judged; its place when it is accepted. An entry that is gone is not.
+    fn judged(&self, entry: i64) -> Result<Option<Place>> {
+        let sql = "SELECT id, created, modified, facts FROM search_entries WHERE id = ?1";
+        Ok(optional(self.connection, sql, (entry,), |row| self.judge(row))?.flatten())
+    }
+
+    /// The facts in a row, judged; the place of their entry when it is accepted.
+    fn judge(&self, row: &Row<'_>) -> Result<Option<Place>> {
+        let bytes = row.get_ref("facts")?.as_blob().map_err(rusqlite::Error::from)?;
+        let mut facts: Vec<FactView<'_>> = Vec::with_capacity(128);
+        facts::read_into(bytes, &mut facts).ok_or(MetastoreError::BrokenIndex)?;
+        if !self.matcher.accepts(&facts) {
+            return Ok(None);
+        }
+        let rank = match self.sorting {
+            Sorting::Created => Rank::Time(row.get("created")?),
+            Sorting::Modified => Rank::Time(row.get("modified")?),
+            Sorting::Nothing => Rank::Absent(row.get("created")?),
+            Sorting::Field(field) => match sort_term(&facts, field.id, self.query.order) {
+                Some(term) => Rank::Value(term),
+                None => Rank::Absent(row.get("created")?),
+            },
+        };
+        Ok(Some(Place { rank, entry: row.get("id")? }))
+    }
+
+    /// Takes a step through an order to an entry: its place when it is accepted.
+    fn step(&mut self, entry: i64) -> Result<Option<Place>> {
+        self.spent += 1;
+        if self.only.as_ref().is_some_and(|only| !only.contains(entry)) {
+            return Ok(None);
+        }
+        self.spent += JUDGED;
+        self.judged(entry)
+    }
+
+    /// The page by going through entries in the asked order, or `None` when more than `patience` steps
+    /// were taken and it is not full.
+    pub fn in_order(&mut self, patience: usize) -> Result<Option<Vec<Place>>> {
+        let wanted = self.query.limit + 1;
         match self.sorting {
-            Sorting::Created => self.by_time("created", false, self.query.limit + 1, patience).await,
-            Sorting::Modified => self.by_time("modified", false, self.query.limit + 1, patience).await,
-            Sorting::Nothing => self.by_time("created", true, self.query.limit + 1, patience).await,
-            Sorting::Field(field) => self.by_field(field, patience).await,
+            Sorting::Created => self.by_time("created", false, wanted, patience),
+            Sorting::Modified => self.by_time("modified", false, wanted, patience),
+            Sorting::Nothing => self.by_time("created", true, wanted, patience),
+            Sorting::Field(field) => self.by_field(field, patience),
         }
     }
 
     /// Entries by a time column. `absent` leaves out those that have the sorting's field.
-    async fn by_time(
+    fn by_time(
         &mut self,
         column: &str,
         absent: bool,
         wanted: usize,
         patience: usize,
     ) -> Result<Option<Vec<Place>>> {
-        let (direction, beyond) = match self.query.order {
-            Order::Ascending => ("ASC", ">"),
-            Order::Descending => ("DESC", "<"),
+        let (direction, beyond, start) = match self.query.order {
+            Order::Ascending => ("ASC", ">", (i64::MIN, i64::MIN)),
+            Order::Descending => ("DESC", "<", (i64::MAX, i64::MAX)),
         };
         let after = self.query.after.as_ref().and_then(|place| match place.rank {
             Rank::Time(time) | Rank::Absent(time) => Some((time, place.entry)),
             Rank::Value(_) => None,
         });
-        let condition =
-            if after.is_some() { format!("AND ({column}, id) {beyond} ($3, $4)") } else { String::new() };
+        let (time, entry) = after.unwrap_or(start);
         let sql = format!(
-            "SELECT id, created, modified, facts FROM search_entries INDEXED BY search_entries_{column}
-             WHERE kind = $1 AND region = $2 {condition} ORDER BY {column} {direction}, id {direction}"
+            "SELECT id FROM search_entries INDEXED BY search_entries_{column}
+             WHERE kind = ?1 AND region = ?2 AND ({column}, id) {beyond} (?3, ?4)
+             ORDER BY {column} {direction}, id {direction}"
         );
-        let mut query =
-            sqlx::query(AssertSqlSafe(sql)).bind(self.query.kind.arn_segment()).bind(&self.query.region);
-        if let Some((time, entry)) = after {
-            query = query.bind(time).bind(entry);
-        }
-        let mut rows = query.fetch(&mut *self.connection);
+        let connection = self.connection;
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut rows = statement.query((self.query.kind.arn_segment(), &self.query.region, time, entry))?;
         let mut places = Vec::new();
         while places.len() < wanted {
-            let Some(row) = rows.try_next().await? else { break };
-            self.read += 1;
-            if self.read > patience {
+            let Some(row) = rows.next()? else { break };
+            if self.spent > patience {
                 return Ok(None);
             }
-            let place = judge(&row, self.matcher, self.sorting, self.query.order)?;
+            let place = self.step(row.get(0)?)?;
             places.extend(place.filter(|place| !absent || matches!(place.rank, Rank::Absent(_))));
         }
         Ok(Some(places))
     }
 
     /// Entries by a field: first those that have it, then the others.
-    async fn by_field(&mut self, field: Field, patience: usize) -> Result<Option<Vec<Place>>> {
+    fn by_field(&mut self, field: Field, patience: usize) -> Result<Option<Vec<Place>>> {
         let mut best = Best::new(self.query);
         let wanted = best.limit;
         let (mut low, mut high, required) = match field.many {
@@ -228,20 +274,15 @@ impl Reading<'_> {
             }
         }
         if !absent_reached {
-            let Some(places) = self.valued(field, low, high, wanted, patience).await? else {
-                return Ok(None);
-            };
-            for place in places {
-                best.offer(place);
-            }
+            let span = Span { field: field.id, low, high, part: None };
+            let Some(places) = self.valued(span, wanted, patience)? else { return Ok(None) };
+            places.into_iter().for_each(|place| best.offer(place));
         }
-        for place in self.pending().await? {
-            best.offer(place);
-        }
+        self.offer_pending(&mut best)?;
         let mut places = best.done();
         let valued = places.iter().filter(|place| matches!(place.rank, Rank::Value(_))).count();
         if valued < wanted && !required {
-            let Some(absent) = self.by_time("created", true, wanted - valued, patience).await? else {
+            let Some(absent) = self.by_time("created", true, wanted - valued, patience)? else {
                 return Ok(None);
             };
             places.truncate(valued);
@@ -250,41 +291,29 @@ impl Reading<'_> {
         Ok(Some(places))
     }
 
-    /// Settled entries that have the field with a value in a range, in the asked order, until
-    /// `wanted` lie behind the cursor.
-    async fn valued(
-        &mut self,
-        field: Field,
-        low: Term,
-        high: Term,
-        wanted: usize,
-        patience: usize,
-    ) -> Result<Option<Vec<Place>>> {
+    /// Entries that have a field with a value in a span, in the asked order, until `wanted` lie behind
+    /// the cursor. Those that are pending are left out: their terms may not be what they have now.
+    fn valued(&mut self, span: Span, wanted: usize, patience: usize) -> Result<Option<Vec<Place>>> {
         let order = self.query.order;
-        let direction = if order == Order::Ascending { "ASC" } else { "DESC" };
-        let sql = format!(
-            "SELECT t.value AS term, e.id, e.created, e.modified, e.facts
-             FROM search_terms t CROSS JOIN search_entries e ON e.id = t.entry
-             WHERE t.field = ?1 AND t.value >= ?2 AND t.value <= ?3
-             ORDER BY t.value {direction}, t.entry {direction}"
-        );
-        let query = bind_term(sqlx::query(AssertSqlSafe(sql)).bind(field.id), &low);
-        let mut rows = bind_term(query, &high).fetch(&mut *self.connection);
+        let mut terms = Ordered::new(self.connection, self.runs, span, order);
         let mut places: Vec<Place> = Vec::new();
-        let mut seen = HashSet::new();
         while places.len() < wanted {
-            let Some(row) = rows.try_next().await? else { break };
-            self.read += 1;
-            if self.read > patience {
+            let Some((_, value, entry)) = terms.next()? else { break };
+            if self.spent > patience {
                 return Ok(None);
             }
-            // Of an entry with several values the first in this order is the one it sorts by.
-            if field.many && !seen.insert(row.try_get::<i64, _>("id")?) {
+            // The same term in two runs follows itself.
+            let again = places.last().is_some_and(|place| place.entry == entry);
+            if again || self.pending.contains(&entry) {
                 continue;
             }
-            let Some(place) = judge(&row, self.matcher, self.sorting, order)? else { continue };
-            if self.query.after.as_ref().is_none_or(|after| place.compare(after, order).is_gt()) {
-                places.push(place);
+            if let Some(place) = self.step(entry)? {
+                let behind =
+                    self.query.after.as_ref().is_none_or(|after| place.compare(after, order).is_gt());
+                // Of several values, and of values that it had once, an entry sorts by one.
+                if behind && place.rank == Rank::Value(value) {
+                    places.push(place);
+                }
             }
         }
         Ok(Some(places))

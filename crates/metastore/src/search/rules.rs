@@ -11,8 +11,6 @@ pub struct IndexRules {
     pub named_lists: &'static [NamedList],
     /// Members read as the scalar inside them: a property's prefix and the names of the scalar.
     pub wrapped: &'static [(&'static str, &'static [&'static str])],
-    /// Paths that are no properties.
-    pub skipped: &'static [&'static str],
     /// Prefixes of properties whose text, where it is a number, compares as that number.
     pub numeric_text: &'static [&'static str],
     /// Prefix of the properties that a record's tags make.
@@ -42,7 +40,6 @@ pub static PLAIN: IndexRules = IndexRules {
     version: 1,
     named_lists: &[],
     wrapped: &[],
-    skipped: &[],
     numeric_text: &[],
     labels: "Tags",
     created: "CreationTime",

@@ -1,5 +1,7 @@
 //! The index against a naive filter over the documents, which knows nothing of facts or terms.
 
+mod runs;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,7 +21,6 @@ const RULES: IndexRules = IndexRules {
     version: 7,
     named_lists: &[NamedList { list: "Finals", name: "Name", value: Some("Value"), prefix: "Metrics" }],
     wrapped: &[("Wrapped", &["Number", "Text"])],
-    skipped: &["History"],
     numeric_text: &["Hyper."],
     labels: "Tags",
     created: "CreationTime",
@@ -105,19 +106,19 @@ fn values(record: &NewRecord, path: &str) -> Vec<(usize, Value)> {
         return named.map(|element| (0, element["Value"].clone())).collect();
     }
     let found = match path {
-        "Inputs.Uri" | "Inputs.Mode" => {
-            let inputs = document["Inputs"].as_array().cloned().unwrap_or_default();
-            return inputs
+        "Inputs.Uri" | "Inputs.Mode" | "History.Step" => {
+            let (list, member) = path.split_once('.').unwrap_or_default();
+            let elements = document[list].as_array().cloned().unwrap_or_default();
+            return elements
                 .iter()
                 .enumerate()
-                .map(|(at, input)| (at + 1, input[&path[7..]].clone()))
+                .map(|(at, element)| (at + 1, element[member].clone()))
                 .collect();
         }
         "Wrapped.lr" => {
             let inner = &document["Wrapped"]["lr"];
             inner.get("Number").or_else(|| inner.get("Text")).cloned().unwrap_or_default()
         }
-        "History.Step" => Value::Null,
         path => path.split('.').fold(document.clone(), |value, member| value[member].clone()),
     };
     if found.is_null() { Vec::new() } else { vec![(0, found)] }
@@ -240,8 +241,9 @@ async fn filled(store: &Metastore, draw: Draw<'_>, count: usize) -> Result<Vec<N
         };
         store.create(&new).await?;
         kept.push(new);
-        if at == count / 2 {
-            store.settle().await?;
+        // Often enough that runs are merged, and with entries of older runs changed and gone.
+        if number(draw, 5) == 0 {
+            store.settle(1)?;
         }
         let victim = number(draw, kept.len());
         match number(draw, 4) {
@@ -360,7 +362,7 @@ async fn small_sets_are_collected_as_a_naive_filter_finds_them() -> Result<()> {
 #[tokio::test]
 async fn ordered_reading_finds_what_a_naive_filter_finds() -> Result<()> {
     // Costs so small that every way is taken: collecting, reading in order, and giving that up.
-    compare(5_000, 120, Costs { few: 2, counted: 12, patience: 30 }).await
+    compare(5_000, 120, Costs { counted: 12, patience: 500 }).await
 }
 
 #[tokio::test]
@@ -396,7 +398,7 @@ proptest! {
     fn facts_survive_their_encoding(
         facts in proptest::collection::vec((any::<u32>(), any::<u32>(), any::<bool>(), 0..3, -1e9..1e9, ".{0,300}"), 0..20)
     ) {
-        let facts: Vec<Fact<u32>> = facts
+        let facts: Vec<Fact> = facts
             .into_iter()
             .map(|(field, item, label, kind, number, text)| Fact {
                 field,
