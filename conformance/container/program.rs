@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::process::exit;
+use std::sync::Mutex;
 use std::time::Duration;
 
 unsafe extern "C" {
@@ -222,10 +223,15 @@ fn answer(stream: TcpStream) -> Option<()> {
         let mut body = vec![0u8; length];
         reader.read_exact(&mut body).ok()?;
         let body = String::from_utf8_lossy(&body).into_owned();
-        let (status, text) = match first.split(' ').nth(1)? {
+        let (method, path) = (first.split(' ').next()?, first.split(' ').nth(1)?);
+        let (status, text) = match path {
             "/ping" => ("200 OK", String::new()),
+            _ if path.starts_with("/models") && std::env::var("SAGEMAKER_MULTI_MODEL").is_ok() => {
+                of_models(method, path.trim_start_matches("/models").trim_start_matches('/'), &body)
+            }
             "/invocations" if body == "die" => exit(5),
             "/invocations" if body == "bad" => ("400 Bad Request", "that is bad".into()),
+            "/invocations" if body.starts_with("reach ") => ("200 OK", reached(&body[6..])),
             "/invocations" => ("200 OK", invoked(&headers, &body)),
             _ => ("404 Not Found", String::new()),
         };
@@ -244,5 +250,51 @@ fn invoked(headers: &BTreeMap<String, String>, body: &str) -> String {
         format!("{kind}|{colour}|{model}|writable={writable}|{body}")
     } else {
         format!("{body}{suffix}")
+    }
+}
+
+/// Whether a connection to a host and port can be made.
+fn reached(place: &str) -> String {
+    let found = place.to_socket_addrs().into_iter().flatten().next();
+    let made = found.is_some_and(|address| TcpStream::connect_timeout(&address, Duration::from_secs(2)).is_ok());
+    format!("reached={made}")
+}
+
+/// The loaded models: where each one lies, by its name.
+static MODELS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+
+/// The contract of containers with many models; there is room for MOST_MODELS.
+fn of_models(method: &str, path: &str, body: &str) -> (&'static str, String) {
+    let mut models = MODELS.lock().unwrap();
+    let most = std::env::var("MOST_MODELS").ok().and_then(|most| most.parse().ok()).unwrap_or(usize::MAX);
+    match (method, path, path.strip_suffix("/invoke")) {
+        ("POST", "", _) => {
+            let name = member(body, "model_name").unwrap();
+            let url = member(body, "url").unwrap();
+            if models.contains_key(&name) {
+                return ("409 Conflict", String::new());
+            }
+            if models.len() >= most {
+                return ("507 Insufficient Storage", "no more memory".into());
+            }
+            let Ok(text) = fs::read_to_string(format!("{url}/text")) else {
+                return ("422 Unprocessable Entity", "the model has no text".into());
+            };
+            println!("loaded {text}");
+            models.insert(name, url);
+            ("200 OK", String::new())
+        }
+        ("POST", _, Some(name)) => match models.get(name) {
+            Some(url) => ("200 OK", format!("{}|{body}", fs::read_to_string(format!("{url}/text")).unwrap())),
+            None => ("404 Not Found", "no such model".into()),
+        },
+        ("DELETE", name, _) => match models.remove(name) {
+            Some(url) => {
+                println!("unloaded {}", fs::read_to_string(format!("{url}/text")).unwrap());
+                ("200 OK", String::new())
+            }
+            None => ("404 Not Found", String::new()),
+        },
+        _ => ("405 Method Not Allowed", String::new()),
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::async_inference::AsyncInferenceConfig;
 use crate::data_capture::DataCaptureConfig;
 use crate::document::{default_member, pick, seconds};
+use crate::model::Serving;
 use crate::page::ListShape;
 use crate::request::{RequestTag, refuse_if};
 use crate::{ControlPlane, failure, not_found, request};
@@ -80,7 +81,8 @@ impl ControlPlane {
     /// `NotFound` for a model that is not there; `Invalid` for variants that cannot be; `AlreadyExists`.
     pub async fn create_endpoint_config(&self, scope: &Scope, document: &Value) -> Outcome<Value> {
         let request: CreateEndpointConfig = request::decode("CreateEndpointConfig", document)?;
-        self.check_variants(scope, &request.production_variants).await?;
+        let asynchronous = request.async_inference_config.is_some();
+        self.check_variants(scope, &request.production_variants, asynchronous).await?;
         if let Some(capture) = &request.data_capture_config {
             capture.check()?;
         }
@@ -121,7 +123,12 @@ impl ControlPlane {
         Ok(json!({"EndpointConfigArn": arn}))
     }
 
-    async fn check_variants(&self, scope: &Scope, variants: &[ProductionVariant]) -> Outcome<()> {
+    async fn check_variants(
+        &self,
+        scope: &Scope,
+        variants: &[ProductionVariant],
+        asynchronous: bool,
+    ) -> Outcome<()> {
         for (index, variant) in variants.iter().enumerate() {
             let place = format!("ProductionVariants[{index}]");
             if variants[..index].iter().any(|earlier| earlier.variant_name == variant.variant_name) {
@@ -142,7 +149,14 @@ impl ControlPlane {
                 &format!("{place}.RoutingConfig.RoutingStrategy"),
                 "requests always go to the less busy of two servers: only LEAST_OUTSTANDING_REQUESTS is supported.",
             )?;
-            self.find(scope, Resource::Model, &variant.model_name).await?;
+            let model = self.find(scope, Resource::Model, &variant.model_name).await?;
+            let serving = Serving::kept(&Serving::document(&model))?;
+            refuse_if(
+                asynchronous && (serving.direct || serving.is_multi_model()),
+                &format!("{place}.ModelName"),
+                "InvokeEndpointAsync cannot name a container or a model, so models with InferenceExecutionConfig.Mode Direct \
+                 and containers in multi-model mode answer in real time only. Leave AsyncInferenceConfig out.",
+            )?;
         }
         let total: f64 = variants.iter().map(|variant| variant.initial_variant_weight).sum();
         if !(total.is_finite() && total > 0.0) {

@@ -79,8 +79,16 @@ pub fn remember(folder: &Path, instance: u64, run: &Run) -> io::Result<()> {
     durable::write(&path, id.as_bytes(), Readers::Default)
 }
 
-/// Kills the programs noted in a working folder that still run.
+/// Kills the programs noted in a working folder, and in those of the containers inside it, that still run.
 pub fn kill_leftovers(folder: &Path) {
+    let inner = fs::read_dir(folder).into_iter().flatten().flatten();
+    for container in inner.filter(|entry| entry.file_name().to_string_lossy().starts_with("container-")) {
+        kill_noted(&container.path());
+    }
+    kill_noted(folder);
+}
+
+fn kill_noted(folder: &Path) {
     let marker = format!("{MARKER}={}", folder.join("opt-ml").to_string_lossy());
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if !entry.file_name().to_string_lossy().starts_with(PROCESS_FILE) {

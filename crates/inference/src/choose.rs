@@ -90,12 +90,19 @@ pub fn server<'a>(
 mod tests {
     use std::sync::Arc;
 
+    use sagebrush_types::Backend;
+
     use super::*;
 
     fn route(weights: &[(&str, f64)]) -> EndpointRoute {
         let variants = weights
             .iter()
-            .map(|(name, weight)| VariantRoute { name: (*name).into(), weight: *weight, servers: vec![] })
+            .map(|(name, weight)| VariantRoute {
+                name: (*name).into(),
+                weight: *weight,
+                backend: Backend::Model,
+                servers: vec![],
+            })
             .collect();
         EndpointRoute { variants, capture: None, asynchronous: false }
     }
@@ -124,7 +131,12 @@ mod tests {
 
     fn variant_of(servers: u16) -> VariantRoute {
         let server = |port| ServerRoute { address: ([127, 0, 0, 1], port).into(), lease: Arc::default() };
-        VariantRoute { name: "v".into(), weight: 1.0, servers: (1..=servers).map(server).collect() }
+        VariantRoute {
+            name: "v".into(),
+            weight: 1.0,
+            backend: Backend::Model,
+            servers: (1..=servers).map(server).collect(),
+        }
     }
 
     #[test]

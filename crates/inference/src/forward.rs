@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use sagebrush_types::CapturedBody;
 use sagebrush_types::limits::{INVOKE_BODY_BYTES, INVOKE_STREAM_TIMEOUT, INVOKE_TIMEOUT};
+use sagebrush_types::{Backend, CapturedBody, RELAY_CONTAINER, RELAY_REFUSAL};
 use sagebrush_wire::ErrorShape;
 use serde_json::json;
 
@@ -173,10 +173,19 @@ impl ForwardFailure {
     }
 }
 
-/// AWS's ModelError, 424, with the model server's own status and words.
-pub fn model_error(variant: &str, answer: &Answer) -> ErrorShape {
+/// AWS's ModelError, 424, with the model server's own status and words. A relay says which of its containers
+/// answered, or that it refuses the request itself and with which code.
+pub fn model_error(variant: &str, backend: &Backend, answer: &Answer) -> ErrorShape {
     let text: String = String::from_utf8_lossy(&answer.body).chars().take(ERROR_CHARS).collect();
-    model_error_of(variant, answer.status, &text)
+    // What stands in these headers counts only where a relay has written them.
+    let told = |name: &str| {
+        let value = answer.headers.get(name).filter(|_| *backend != Backend::Model);
+        value.and_then(|value| value.to_str().ok())
+    };
+    match told(RELAY_REFUSAL) {
+        Some(code) => ErrorShape::new(code, answer.status, text),
+        None => model_error_of(told(RELAY_CONTAINER).unwrap_or(variant), answer.status, &text),
+    }
 }
 
 fn model_error_of(variant: &str, status: StatusCode, text: &str) -> ErrorShape {

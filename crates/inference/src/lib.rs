@@ -123,7 +123,8 @@ impl Inference {
             .verify(&parts, &sha256_hex(&body), &key, now, self.access.skew)
             .map_err(refuse::unsigned)?;
         entry.principal.clone_from(&caller.principal.arn);
-        self.authorise(manner, &caller, origin, endpoint, entry)?;
+        let facts = request::facts(&parts.headers);
+        self.authorise(manner, &caller, origin, endpoint, &facts, entry)?;
         let asked = Asked::read(manner, endpoint, &parts.headers)?;
         self.pass_on(Call { id: &id, region: caller.region, endpoint, asked, body, started }).await
     }
@@ -166,6 +167,7 @@ impl Inference {
             return Err(refuse::asynchronous(call.endpoint));
         }
         let variant = choose::variant(&route, target)?;
+        call.asked.fits(call.endpoint, call.id, &variant.backend)?;
         let observed = self.events.begin(&self.access.clock, call, &route, variant);
         match choose::server(variant, tried) {
             Ok((server, place)) => Ok((place, server.clone(), observed)),
@@ -188,7 +190,7 @@ impl Inference {
             }
         };
         if !answer.status.is_success() {
-            let error = forward::model_error(observed.variant(), &answer);
+            let error = forward::model_error(observed.variant(), observed.backend(), &answer);
             observed.answered(answer.status.as_u16(), Some(answer.took), None);
             return Err(error);
         }
@@ -203,6 +205,7 @@ impl Inference {
         caller: &Caller,
         origin: &Origin,
         endpoint: &str,
+        facts: &Facts,
         entry: &mut Entry,
     ) -> Result<(), ErrorShape> {
         entry.resource = format!(
@@ -213,7 +216,7 @@ impl Inference {
         );
         let action = format!("sagemaker:{}", manner.operation());
         self.access
-            .check(caller, origin, &action, &entry.resource, &Facts::new())
+            .check(caller, origin, &action, &entry.resource, facts)
             .map_err(|message| ErrorShape::new("AccessDeniedException", StatusCode::FORBIDDEN, message))
     }
 

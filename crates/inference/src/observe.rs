@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use sagebrush_env::Clock;
 use sagebrush_types::{
-    ByteBudget, CaptureRoute, Captured, CapturedBody, EndpointRoute, Invocation, VariantRoute,
+    Backend, ByteBudget, CaptureRoute, Captured, CapturedBody, EndpointRoute, Invocation, VariantRoute,
 };
 use tokio::sync::mpsc;
 
@@ -29,6 +29,7 @@ pub struct Observed {
     clock: Clock,
     started: Instant,
     invocation: Invocation,
+    backend: Backend,
     draw: Option<Draw>,
 }
 
@@ -75,7 +76,14 @@ impl Events {
             model_latency: None,
             overhead_latency: 0,
         };
-        Observed { events: self.clone(), clock: clock.clone(), started: call.started, invocation, draw }
+        Observed {
+            events: self.clone(),
+            clock: clock.clone(),
+            started: call.started,
+            invocation,
+            backend: variant.backend.clone(),
+            draw,
+        }
     }
 
     fn lost(&self, what: &str) {
@@ -91,6 +99,11 @@ impl Observed {
     /// The variant's name.
     pub fn variant(&self) -> &str {
         &self.invocation.variant
+    }
+
+    /// What stands at the addresses of its servers.
+    pub const fn backend(&self) -> &Backend {
+        &self.backend
     }
 
     /// The endpoint's name.

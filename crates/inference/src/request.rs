@@ -2,6 +2,8 @@
 //! what is refused because it would not be done.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use sagebrush_auth::policy::Facts;
+use sagebrush_types::Backend;
 use sagebrush_wire::{ErrorShape, Service, model, violations_message};
 use serde_json::{Map, Value};
 
@@ -27,31 +29,28 @@ impl Manner {
 }
 
 const TARGET_VARIANT: HeaderName = HeaderName::from_static("x-amzn-sagemaker-target-variant");
+const TARGET_MODEL: HeaderName = HeaderName::from_static("x-amzn-sagemaker-target-model");
+const TARGET_CONTAINER: HeaderName = HeaderName::from_static("x-amzn-sagemaker-target-container-hostname");
 const INFERENCE_ID: HeaderName = HeaderName::from_static("x-amzn-sagemaker-inference-id");
 const ACCEPT: HeaderName = http::header::ACCEPT;
 const STREAM_ACCEPT: HeaderName = HeaderName::from_static("x-amzn-sagemaker-accept");
 
+const MODEL: &str = "TargetModel";
+const CONTAINER: &str = "TargetContainerHostname";
+
 /// Members by header that are read, with the header under which the hosting contract passes them on.
 /// All other headers of a request are stripped.
-const READ: [(&str, HeaderName); 4] = [
+const READ: [(&str, HeaderName); 6] = [
     ("ContentType", http::header::CONTENT_TYPE),
     ("CustomAttributes", HeaderName::from_static("x-amzn-sagemaker-custom-attributes")),
     ("TargetVariant", TARGET_VARIANT),
+    (MODEL, TARGET_MODEL),
+    (CONTAINER, TARGET_CONTAINER),
     ("InferenceId", INFERENCE_ID),
 ];
 
 /// Members that ask for something that is not done here.
-const REFUSED: [(&str, &str, &str); 6] = [
-    (
-        "x-amzn-sagemaker-target-model",
-        "TargetModel",
-        "the endpoint serves one model per variant, not many models behind one name",
-    ),
-    (
-        "x-amzn-sagemaker-target-container-hostname",
-        "TargetContainerHostname",
-        "a variant has one container, so none of several can be chosen",
-    ),
+const REFUSED: [(&str, &str, &str); 4] = [
     (
         "x-amzn-sagemaker-enable-explanations",
         "EnableExplanations",
@@ -73,6 +72,10 @@ pub struct Asked {
     pub manner: Manner,
     /// The variant it must go to.
     pub target: Option<HeaderValue>,
+    /// The model it must go to, of many.
+    model: Option<String>,
+    /// The container it must go to, of several.
+    container: Option<String>,
     /// The caller's own identity for it.
     pub inference_id: Option<String>,
     /// Its content type; empty when none was given.
@@ -98,6 +101,11 @@ impl Asked {
         let mut document = Map::new();
         document.insert("EndpointName".into(), endpoint.into());
         document.insert("Body".into(), "".into());
+        if manner == Manner::Stream && headers.contains_key(TARGET_MODEL) {
+            return Err(refuse::invalid(format!(
+                "{MODEL}: use InvokeEndpoint, which names one of many models."
+            )));
+        }
         for (member, name) in READ.iter().chain(&[("Accept", accept)]) {
             let Some(value) = headers.get(name) else { continue };
             let text = value
@@ -117,11 +125,60 @@ impl Asked {
         Ok(Self {
             manner,
             target: passed.get(TARGET_VARIANT).cloned(),
+            model: text(MODEL),
+            container: text(CONTAINER),
             inference_id: text("InferenceId"),
             content_type: text("ContentType").unwrap_or_default(),
             passed,
         })
     }
+
+    /// Refuses a request that names a model or a container where there is none to name, or none where it must.
+    ///
+    /// # Errors
+    /// `ValidationError`, as AWS says.
+    pub fn fits(&self, endpoint: &str, request_id: &str, backend: &Backend) -> Result<(), ErrorShape> {
+        let wrong = |message: String| Err(refuse::invalid(message));
+        match (backend, &self.model, &self.container) {
+            (Backend::Models, None, _) => wrong(format!(
+                "Request {request_id} is missing a target model header: endpoint {endpoint} is a multi-model endpoint, so \
+                 InvokeEndpoint needs TargetModel."
+            )),
+            (Backend::Model | Backend::Pipeline | Backend::Containers(_), Some(_), _) => wrong(format!(
+                "Endpoint {endpoint} is not a multi-model endpoint and does not support target model header. Leave \
+                 TargetModel out."
+            )),
+            (Backend::Model | Backend::Pipeline | Backend::Models, _, Some(_)) => wrong(format!(
+                "Endpoint {endpoint} is not configured for direct invocation of its containers. Leave \
+                 TargetContainerHostname out."
+            )),
+            (Backend::Containers(names), _, asked)
+                if !asked.as_ref().is_some_and(|asked| names.contains(asked)) =>
+            {
+                let names = names.join(", ");
+                let asked = asked.as_deref().map_or_else(
+                    || "the request names none".to_owned(),
+                    |asked| format!("there is no '{asked}'"),
+                );
+                wrong(format!(
+                    "TargetContainerHostname: endpoint {endpoint} is configured for direct invocation, and {asked}. Its \
+                     containers are: {names}."
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What policies may ask of a request beside its endpoint.
+pub fn facts(headers: &HeaderMap) -> Facts {
+    let keys =
+        [(TARGET_MODEL, "sagemaker:TargetModel"), (TARGET_CONTAINER, "sagemaker:TargetContainerHostname")];
+    let stated = keys.into_iter().filter_map(|(name, key)| {
+        let value = headers.get(name)?.to_str().ok()?;
+        Some((key.into(), vec![value.to_owned()]))
+    });
+    stated.collect()
 }
 
 #[cfg(test)]
@@ -155,9 +212,41 @@ mod tests {
             let refused = read(Manner::Whole, &[(header, "x")]).err().unwrap_or_default();
             assert!(refused.starts_with(member), "{refused}");
         }
+        let model = [("x-amzn-sagemaker-target-model", "a.tar.gz")];
+        assert!(read(Manner::Stream, &model).is_err_and(|why| why.starts_with("TargetModel")));
         let long: &'static str = "i".repeat(65).leak();
         let refused =
             read(Manner::Whole, &[("x-amzn-sagemaker-inference-id", long)]).err().unwrap_or_default();
         assert!(refused.contains("less than or equal to 64"), "{refused}");
+    }
+
+    #[test]
+    fn a_target_must_fit_what_is_behind_the_endpoint() {
+        let model = ("x-amzn-sagemaker-target-model", "a.tar.gz");
+        let container = ("x-amzn-sagemaker-target-container-hostname", "a");
+        let other = ("x-amzn-sagemaker-target-container-hostname", "c");
+        let several = || Backend::Containers(vec!["a".into(), "b".into()]);
+        let cases: [(Backend, &[(&'static str, &'static str)], Option<&str>); 10] = [
+            (Backend::Model, &[], None),
+            (Backend::Model, &[model], Some("is not a multi-model endpoint")),
+            (Backend::Model, &[container], Some("is not configured for direct invocation")),
+            (Backend::Pipeline, &[container], Some("is not configured for direct invocation")),
+            (Backend::Pipeline, &[], None),
+            (Backend::Models, &[model], None),
+            (Backend::Models, &[], Some("Request r is missing a target model header")),
+            (several(), &[container], None),
+            (several(), &[], Some("the request names none. Its containers are: a, b.")),
+            (several(), &[other], Some("there is no 'c'")),
+        ];
+        for (backend, headers, expected) in cases {
+            let Ok(asked) = read(Manner::Whole, headers) else { panic!("{headers:?}") };
+            let answer = asked.fits("e", "r", &backend).map_err(|error| error.message);
+            match expected {
+                None => assert_eq!(answer, Ok(())),
+                Some(words) => {
+                    assert!(answer.is_err_and(|why| why.contains(words)), "{backend:?} {headers:?}")
+                }
+            }
+        }
     }
 }

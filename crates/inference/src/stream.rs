@@ -40,7 +40,8 @@ pub async fn respond(sent: Sent, observed: Observed, place: InFlight) -> Result<
     if !status.is_success() {
         let (error, status, took) = match forward::read(sent).await {
             Ok(answer) => {
-                (forward::model_error(observed.variant(), &answer), status.as_u16(), Some(answer.took))
+                let error = forward::model_error(observed.variant(), observed.backend(), &answer);
+                (error, status.as_u16(), Some(answer.took))
             }
             Err(failure) => {
                 let (error, status) = failure.told(observed.endpoint(), observed.variant());

@@ -11,7 +11,8 @@ use sagebrush_auth::{AccessKey, SecretKey};
 use sagebrush_env::Clock;
 use sagebrush_types::limits::CLOCK_SKEW;
 use sagebrush_types::{
-    ByteBudget, CaptureRoute, Captured, EndpointRoute, Invocation, RouteTable, ServerRoute, VariantRoute,
+    Backend, ByteBudget, CaptureRoute, Captured, EndpointRoute, Invocation, RouteTable, ServerRoute,
+    VariantRoute,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -47,9 +48,17 @@ struct Plane {
 
 /// A serving plane whose endpoint `e` has these servers.
 fn plane(servers: &[SocketAddr], capture: Option<CaptureRoute>) -> Plane {
+    plane_before(servers, Backend::Model, capture)
+}
+
+fn plane_before(servers: &[SocketAddr], backend: Backend, capture: Option<CaptureRoute>) -> Plane {
     let server = |address: &SocketAddr| ServerRoute { address: *address, lease: Arc::default() };
-    let variant =
-        VariantRoute { name: "v".into(), weight: 1.0, servers: servers.iter().map(server).collect() };
+    let variant = VariantRoute {
+        name: "v".into(),
+        weight: 1.0,
+        backend,
+        servers: servers.iter().map(server).collect(),
+    };
     let route =
         EndpointRoute { variants: vec![variant], capture: capture.map(Arc::new), asynchronous: false };
     let mut table = RouteTable::default();
@@ -166,5 +175,34 @@ async fn captured_are_both_sides_or_the_one_that_is_asked_for() {
             |body: &Option<sagebrush_types::CapturedBody>| body.as_ref().map(|body| body.data.to_vec());
         assert_eq!(data(&captured.input), input.then(|| b"1,2".to_vec()), "{manner:?}");
         assert_eq!(data(&captured.output), output.then(|| b"ok".to_vec()), "{manner:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_relay_says_which_container_failed_or_that_it_refuses() {
+    let of_container = "HTTP/1.1 400 No\r\nx-sagebrush-container: second\r\ncontent-length: 2\r\n\r\nno";
+    let refusal =
+        "HTTP/1.1 429 No\r\nx-sagebrush-refusal: ModelNotReadyException\r\ncontent-length: 4\r\n\r\nwait";
+    for (answer, backend, code, message) in [
+        (
+            of_container,
+            Backend::Pipeline,
+            "ModelError",
+            "Received client error (400) from second with message \"no\".",
+        ),
+        (
+            of_container,
+            Backend::Model,
+            "ModelError",
+            "Received client error (400) from v with message \"no\".",
+        ),
+        (refusal, Backend::Pipeline, "ModelNotReadyException", "wait"),
+        (refusal, Backend::Model, "ModelError", "Received client error (429) from v with message \"wait\"."),
+    ] {
+        for manner in [Manner::Whole, Manner::Stream] {
+            let plane = plane_before(&[server(answer).await], backend.clone(), None);
+            let error = ask(&plane, manner).await.unwrap_err();
+            assert_eq!((error.code.as_str(), error.message.as_str()), (code, message));
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use sagebrush_types::RELAY_CONTAINER;
 use serde_json::Value;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
@@ -61,6 +62,8 @@ pub struct Answer {
     pub status: u16,
     /// Media type of the body.
     pub content_type: Option<String>,
+    /// The container that answered with an error, where there are several.
+    pub container: Option<String>,
     /// The body.
     pub body: Bytes,
 }
@@ -138,7 +141,7 @@ impl ModelClient {
     ) -> Result<Answer, InvokeError> {
         let request = self.request(server, invocation).await?;
         let mut answer = request.send().await.map_err(|error| ReadError::Http(error).of(invocation))?;
-        let (status, content_type) = head(&answer);
+        let (status, content_type, container) = head(&answer);
         let success = (200..300).contains(&status);
         let of_file = |error: std::io::Error| InvokeError::File(error.to_string());
         let mut file = if success { Some(File::create(output).await.map_err(of_file)?) } else { None };
@@ -157,7 +160,7 @@ impl ModelClient {
         if let Some(mut file) = file {
             file.flush().await.map_err(of_file)?;
         }
-        Ok(Answer { status, content_type, body: body.freeze() })
+        Ok(Answer { status, content_type, container, body: body.freeze() })
     }
 
     async fn request(
@@ -226,15 +229,18 @@ impl ReadError {
     }
 }
 
-/// Status and media type.
-fn head(answer: &reqwest::Response) -> (u16, Option<String>) {
-    let content_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    (answer.status().as_u16(), content_type.map(str::to_owned))
+/// Status, media type, and the container that a relay names.
+fn head(answer: &reqwest::Response) -> (u16, Option<String>, Option<String>) {
+    let text = |name: &str| {
+        let value = answer.headers().get(name).and_then(|value| value.to_str().ok());
+        value.map(str::to_owned)
+    };
+    (answer.status().as_u16(), text(CONTENT_TYPE.as_str()), text(RELAY_CONTAINER))
 }
 
 async fn read(request: reqwest::RequestBuilder, limit: usize) -> Result<Answer, ReadError> {
     let mut answer = request.send().await.map_err(ReadError::Http)?;
-    let (status, content_type) = head(&answer);
+    let (status, content_type, container) = head(&answer);
     let mut body = BytesMut::new();
     while let Some(chunk) = answer.chunk().await.map_err(ReadError::Http)? {
         if body.len() + chunk.len() > limit {
@@ -242,7 +248,7 @@ async fn read(request: reqwest::RequestBuilder, limit: usize) -> Result<Answer, 
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, content_type, body: body.freeze() })
+    Ok(Answer { status, content_type, container, body: body.freeze() })
 }
 
 #[cfg(test)]
@@ -280,7 +286,8 @@ mod tests {
     async fn a_request_carries_its_headers_and_an_error_status_is_an_answer() -> std::io::Result<()> {
         let (address, task) = server("HTTP/1.1 415 No\r\ncontent-length: 2\r\n\r\nno").await?;
         let answer = ModelClient::new().invoke(address, &invocation()).await;
-        let expected = Answer { status: 415, content_type: None, body: Bytes::from_static(b"no") };
+        let expected =
+            Answer { status: 415, content_type: None, container: None, body: Bytes::from_static(b"no") };
         assert_eq!(answer, Ok(expected));
         let sent = task.await?.to_lowercase();
         assert!(sent.starts_with("post /invocations "), "{sent}");

@@ -16,6 +16,7 @@ mod ping;
 mod pipe;
 mod process;
 pub mod python;
+mod relay;
 mod run;
 pub mod sandbox;
 pub mod script;
@@ -31,6 +32,7 @@ pub use layout::{Layout, read_message};
 pub use ping::ping;
 pub use pipe::PipeFeed;
 pub use process::{Process, ProcessRun, kill_leftover};
+pub use relay::{ModelPrefix, Relay, RelayManner, RelayedContainer};
 pub use run::{Exit, Program, Run, RunError, RunEvent, Stopper};
 pub use stage::{
     Shard, StageError, Staged, is_folder, open_beneath, plain_files, relative_name, stage_prefix,

@@ -16,6 +16,7 @@ pub use failure::{Failure, FailureKind, Outcome};
 pub use invocation::{ByteBudget, Captured, CapturedBody, HeldBytes, Invocation};
 pub use resource::Resource;
 pub use route::{
-    CaptureRoute, EndpointName, EndpointRoute, InFlight, RouteTable, ServerLease, ServerRoute, VariantRoute,
+    Backend, CaptureRoute, EndpointName, EndpointRoute, InFlight, RELAY_CONTAINER, RELAY_REFUSAL, RouteTable,
+    ServerLease, ServerRoute, VariantRoute,
 };
 pub use status::{EndpointStatus, JobStatus, SecondaryStatus};

@@ -142,6 +142,28 @@ pub const TUNING_TRAINING_JOBS: usize = 1_000;
 /// Training jobs of one tuning job at once: AWS's quota. More than [`JOBS_AT_ONCE`] never run.
 pub const TUNING_PARALLEL_JOBS: usize = 100;
 
+/// Containers of one model: AWS's documented 15.
+pub const CONTAINERS_PER_MODEL: usize = 15;
+
+/// Models that one server of a multi-model endpoint holds at once. A container says itself when its memory is
+/// full (507); this bounds what one that never says it is given.
+pub const MODELS_LOADED: usize = 256;
+
+/// Bytes that the models on disk of one server of a multi-model endpoint have together: what a container may
+/// fill otherwise.
+pub const MODELS_DISK_BYTES: u64 = CONTAINER_DISK_BYTES;
+
+/// Time a request waits for its model to be loaded. Below [`INVOKE_TIMEOUT`], so that the caller learns that the
+/// model is on its way and not that a server is silent.
+pub const MODEL_LOAD_WAIT: Duration = Duration::from_secs(50);
+
+/// Time that loading a model may take, downloaded and unpacked: as long as a model server has for its start.
+pub const MODEL_LOAD_TIMEOUT: Duration = SERVER_START_TIMEOUT;
+
+/// Bytes of an answer without a stated length that are held on the way to the next container of a pipeline, so that
+/// it gets a length: many servers take no chunks. Longer answers go in chunks.
+pub const RELAY_HELD_BYTES: usize = 8 << 20;
+
 /// Endpoints that may be up or on their way before CreateEndpoint answers ResourceLimitExceeded. Each
 /// is at least one process with a whole model in memory.
 pub const ENDPOINTS_OPEN: usize = 64;
@@ -177,6 +199,14 @@ pub const SERVER_STOP_GRACE: Duration = Duration::from_secs(30);
 
 /// Time a model server has until its first successful `/ping`: AWS's current default of 8 minutes.
 pub const SERVER_START_TIMEOUT: Duration = Duration::from_secs(480);
+
+/// Time between two pings of a model server that is up. A ping costs it next to nothing, and none is sent while
+/// it works on a request: one with a single thread would not answer.
+pub const SERVER_PING_EVERY: Duration = Duration::from_secs(10);
+
+/// Time after which a model server that answers no ping and works on no request is replaced: six pings in a row.
+/// A request whose caller has gone may keep it busy as long as a request may take.
+pub const SERVER_SILENCE: Duration = Duration::from_secs(60);
 
 /// Time a server waits for requests and children after SIGTERM before it exits anyway.
 pub const DRAIN: Duration = Duration::from_secs(20);

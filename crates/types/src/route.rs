@@ -46,6 +46,25 @@ pub struct CaptureRoute {
     pub json: Vec<String>,
 }
 
+/// What stands at the address of a variant's server, and so what a request must say beside its variant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// The server of one model.
+    #[default]
+    Model,
+    /// A relay that sends a request through all containers of a pipeline.
+    Pipeline,
+    /// A relay that sends a request to the container it names, one of these.
+    Containers(Vec<String>),
+    /// A relay that sends a request to the model it names.
+    Models,
+}
+
+/// The header of a relay's answer that has a code of AWS's when the relay refuses a request itself.
+pub const RELAY_REFUSAL: &str = "x-sagebrush-refusal";
+/// The header of a relay's answer that names the container it comes from, when it is an error.
+pub const RELAY_CONTAINER: &str = "x-sagebrush-container";
+
 /// The servers of one production variant.
 #[derive(Debug, Clone)]
 pub struct VariantRoute {
@@ -53,6 +72,8 @@ pub struct VariantRoute {
     pub name: String,
     /// Its weight: its share is the weight over the sum of weights.
     pub weight: f64,
+    /// What stands at the addresses of its servers.
+    pub backend: Backend,
     /// Its model servers that answer pings; none while they are being replaced.
     pub servers: Vec<ServerRoute>,
 }

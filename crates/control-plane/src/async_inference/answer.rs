@@ -99,8 +99,9 @@ async fn through(
         let text: String = String::from_utf8_lossy(&answer.body).chars().take(ERROR_CHARS).collect();
         let side = if answer.status < 500 { "client" } else { "server" };
         return Err(Trouble::Final(format!(
-            "Received {side} error ({}) from {variant} with message \"{text}\".",
-            answer.status
+            "Received {side} error ({}) from {} with message \"{text}\".",
+            answer.status,
+            answer.container.as_deref().unwrap_or(variant)
         )));
     }
     let (bucket, key) = s3_uri("OutputLocation", &request.output).map_err(Trouble::Server)?;

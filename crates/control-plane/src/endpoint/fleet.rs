@@ -10,9 +10,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::plan::PlannedVariant;
-use super::prepare::PreparedModel;
 use super::server::{Place, Server, ServerReport, State};
 use crate::ControlPlane;
+use crate::model_server::PreparedModel;
 use crate::workflow::Signal;
 
 /// What keepers are made with.
@@ -171,6 +171,7 @@ impl Fleet {
         self.variants.iter().map(move |variant| VariantRoute {
             name: variant.plan.name.clone(),
             weight: variant.plan.weight * unit,
+            backend: variant.model.backend.clone(),
             servers: variant.members.iter().filter_map(|member| member.up.clone()).collect(),
         })
     }

@@ -3,12 +3,14 @@
 
 mod deploy;
 mod fleet;
+mod health;
 mod operate;
 mod plan;
-mod prepare;
+mod programs;
 mod record;
 mod rollout;
 mod server;
+mod server_log;
 mod update;
 
 use sagebrush_metastore::{NewRecord, Order, Record, WorkflowChange};

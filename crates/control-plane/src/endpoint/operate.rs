@@ -21,11 +21,11 @@ use tokio::time::{Instant, sleep_until};
 use super::UPDATE_KEPT;
 use super::fleet::{Fleet, Keepers};
 use super::plan::{self, PlannedVariant};
-use super::prepare::{PreparedModel, prepare};
 use super::record::{self, Written};
 use super::rollout::{Rollout, Step, at_least};
 use super::server::ServerReport;
 use crate::async_inference::AsyncInferenceConfig;
+use crate::model_server::PreparedModel;
 use crate::workflow::{Signal, told_to_end};
 use crate::{ControlPlane, data_capture, reconcile};
 
@@ -270,7 +270,9 @@ impl Operator {
             .meanwhile(async move {
                 let mut models: Vec<(PlannedVariant, PreparedModel)> = Vec::with_capacity(variants.len());
                 for variant in variants {
-                    let model = prepare(&plane, &variant, &folder.join(&variant.name)).await?;
+                    let model = PreparedModel::new(&plane, &variant.serving, &folder.join(&variant.name))?;
+                    let fetched = model.fetch(&plane).await?;
+                    fetched.map_err(|why| Failure::invalid(format!("Variant '{}': {why}", variant.name)))?;
                     models.push((variant, model));
                 }
                 Outcome::Ok(models)

@@ -1,4 +1,4 @@
-//! What an endpoint serves: its variants with their containers, weights and numbers of servers, as
+//! What an endpoint serves: its variants with what serves their models, weights and numbers of servers, as
 //! its record keeps them. A model or configuration that is deleted meanwhile takes nothing away.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::document::seconds;
 use crate::endpoint_config::ProductionVariant;
 use crate::image::Task;
-use crate::model::{self, Container};
+use crate::model::Serving;
 use crate::{ControlPlane, failure};
 
 /// Members of a record that are for the workflow and not shown: the configuration it serves, and
@@ -33,7 +33,7 @@ pub struct PlannedVariant {
     /// What its servers' hosts are like.
     pub instance_type: Option<String>,
     /// What its servers run.
-    pub container: Container,
+    pub serving: Serving,
 }
 
 /// The members of a variant's summary that are acted on.
@@ -49,7 +49,7 @@ struct Desired {
 /// and the variants' summaries under the same names.
 pub fn variants(document: &Value) -> Outcome<Vec<PlannedVariant>> {
     let config: Vec<ProductionVariant> = read(&document[CONFIG]["ProductionVariants"])?;
-    let mut containers: BTreeMap<String, Container> = read(&document[CONTAINERS])?;
+    let mut containers: BTreeMap<String, Value> = read(&document[CONTAINERS])?;
     let desired: Vec<Desired> = read(&document["ProductionVariants"])?;
     config
         .into_iter()
@@ -60,13 +60,13 @@ pub fn variants(document: &Value) -> Outcome<Vec<PlannedVariant>> {
                 .iter()
                 .find(|desired| desired.variant_name == name)
                 .ok_or_else(|| missing("summary"))?;
-            let container = containers.remove(&name).ok_or_else(|| missing("container"))?;
+            let kept = containers.remove(&name).ok_or_else(|| missing("container"))?;
             Ok(PlannedVariant {
                 weight: desired.desired_weight,
                 count: desired.desired_instance_count,
                 start_timeout: variant.container_startup_health_check_timeout_in_seconds,
                 instance_type: variant.instance_type,
-                container,
+                serving: Serving::kept(&kept)?,
                 name,
             })
         })
@@ -83,12 +83,14 @@ pub fn summaries(config: &Value, containers: &Value, now: i64) -> Vec<Value> {
     variants
         .map(|variant| {
             let name = variant["VariantName"].as_str().unwrap_or_default();
-            let image = &containers[name]["Image"];
+            let serving = Serving::kept(&containers[name]).ok();
+            let image = |image: &str| {
+                json!({"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": seconds(now)})
+            };
+            let images: Vec<Value> = serving.iter().flat_map(|serving| serving.images().map(image)).collect();
             json!({
                 "VariantName": name,
-                "DeployedImages": [{
-                    "SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": seconds(now),
-                }],
+                "DeployedImages": images,
                 "CurrentWeight": variant["InitialVariantWeight"],
                 "DesiredWeight": variant["InitialVariantWeight"],
                 "CurrentInstanceCount": 0,
@@ -115,7 +117,7 @@ pub fn give_up(summaries: &mut Value) {
 }
 
 impl ControlPlane {
-    /// The containers of a configuration's models, by variant.
+    /// What serves a configuration's models, by variant.
     ///
     /// # Errors
     /// `NotFound` for a model that is not there; `Invalid` for an image that is not served here.
@@ -124,10 +126,14 @@ impl ControlPlane {
         for variant in config["ProductionVariants"].as_array().into_iter().flatten() {
             let name = variant["ModelName"].as_str().unwrap_or_default();
             let record = self.find(scope, Resource::Model, name).await?;
-            let image = model::container(&record)?.image.unwrap_or_default();
-            self.runnable_image("PrimaryContainer.Image", &image, Task::Serve).await?;
+            let kept = Serving::document(&record);
+            let serving = Serving::kept(&kept)?;
+            for (place, image) in serving.images().enumerate() {
+                let field = format!("{}.Image", serving.field(place));
+                self.runnable_image(&field, image, Task::Serve).await?;
+            }
             let variant = variant["VariantName"].as_str().unwrap_or_default();
-            containers.insert(variant.to_owned(), model::container_document(&record));
+            containers.insert(variant.to_owned(), kept);
         }
         Ok(containers.into())
     }

@@ -1,23 +1,24 @@
-//! One model server: started, pinged, logged, and started again when it ends.
+//! One model server: started, pinged, logged, and started again when it ends. The programs of all its
+//! containers have one life: when one ends, all do, and all are started again.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sagebrush_metastore::{Key, LogLine};
-use sagebrush_runner::{Exit, Network, Run, RunEvent, ping};
-use sagebrush_types::limits::{INVOKE_TIMEOUT, SERVER_START_TIMEOUT, SERVER_STOP_GRACE};
+use sagebrush_metastore::Key;
+use sagebrush_runner::{RunEvent, ping};
+use sagebrush_types::limits::{INVOKE_TIMEOUT, SERVER_SILENCE, SERVER_START_TIMEOUT, SERVER_STOP_GRACE};
 use sagebrush_types::{Outcome, ServerLease};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::prepare::PreparedModel;
-use crate::image::Launch;
+use super::health::{Health, Verdict};
+use super::programs::Programs;
+use super::server_log::ServerLog;
+use crate::model_server::{Instance, InstanceHost, PreparedModel};
 use crate::workflow::{Signal, told_to_end};
-use crate::{ControlPlane, failure, model_server};
+use crate::{ControlPlane, failure};
 
-/// Time between two pings of a server that is starting.
-const PING_EVERY: Duration = Duration::from_millis(10);
 /// Shortest and longest wait before a server that ended is started again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// A server that was up this long starts with the shortest wait again.
@@ -112,14 +113,14 @@ impl Ending {
         self.terminate_by = self.next_look + patience;
     }
 
-    /// Waits for the last request, then asks the program to end, then ends it.
-    fn go_on(&mut self, run: &Run, lease: &Arc<ServerLease>) {
+    /// Waits for the last request, then asks the programs to end, then ends them.
+    fn go_on(&mut self, programs: &Programs, lease: &Arc<ServerLease>) {
         let now = Instant::now();
         if self.terminated {
-            run.stopper().kill();
+            programs.kill();
             self.next_look = now + SERVER_STOP_GRACE;
         } else if lease.is_unused() || now >= self.terminate_by {
-            run.stopper().terminate();
+            programs.terminate();
             self.terminated = true;
             self.next_look = now + SERVER_STOP_GRACE;
         } else {
@@ -153,110 +154,137 @@ impl Server {
     }
 
     async fn live(&self, signal: &mut watch::Receiver<Signal>) -> Outcome<Life> {
-        let (mut run, address) = self.start().await?;
-        let mut log = ServerLog::new(self);
+        let name = format!("{}-{}", self.variant_name, self.place.instance);
+        let (number, instance_type) = (self.place.instance, self.instance_type.as_deref());
+        let host = InstanceHost { number, name: &name, instance_type };
+        let Instance { programs, front } = Instance::start(&self.plane, &self.model, host).await?;
+        let mut programs = Programs::follow(programs);
+        let mut logs = self.logs();
+        let life = self.follow(&mut programs, front.address, &mut logs, signal).await;
+        for log in &mut logs {
+            log.flush().await;
+        }
+        drop(programs);
+        front.close().await;
+        life
+    }
+
+    /// Follows the programs until all have ended.
+    async fn follow(
+        &self,
+        programs: &mut Programs,
+        address: SocketAddr,
+        logs: &mut [ServerLog],
+        signal: &mut watch::Receiver<Signal>,
+    ) -> Outcome<Life> {
         let lease = Arc::new(ServerLease::default());
         let limit = self.start_timeout.map_or(SERVER_START_TIMEOUT, Duration::from_secs);
-        let deadline = Instant::now() + limit;
-        let mut up = false;
+        let mut health = Health::new(Instant::now(), limit);
         let mut ending = Ending::default();
-        let mut next_ping = Instant::now() + PING_EVERY;
         let mut ticks = tokio::time::interval(Duration::from_millis(200));
+        // Why all were ended that was not told to.
+        let mut fallen: Option<String> = None;
         loop {
-            tokio::select! {
-                event = run.next_event() => match event.map_err(failure::of_run)? {
-                    RunEvent::Line(line) => log.take(line).await,
-                    RunEvent::Exited(exit) => {
-                        log.flush().await;
-                        if ending.told {
-                            return Ok(Life::Told);
+            let fall = tokio::select! {
+                happened = programs.next() => match happened {
+                    Some((place, Ok(RunEvent::Line(line)))) => {
+                        if let Some(log) = logs.get_mut(place) {
+                            log.take(line).await;
                         }
-                        if up {
-                            self.report(State::Down).await;
-                        }
-                        return Ok(self.ended(exit, up, &log));
+                        None
+                    }
+                    Some((place, Ok(RunEvent::Exited(exit)))) => {
+                        let last = logs.get(place).and_then(ServerLog::last).map(|line| format!(": {line}"));
+                        let last = last.unwrap_or_else(|| ".".to_owned());
+                        Some(format!("{} ended with {exit}{last}", self.called(place)))
+                    }
+                    Some((_, Err(error))) => {
+                        let failure = failure::of_run(error);
+                        Some(failure.cause.unwrap_or(failure.message))
+                    }
+                    None if ending.told => return Ok(Life::Told),
+                    None => {
+                        let message = fallen.unwrap_or_else(|| "it has no program.".to_owned());
+                        return Ok(Life::Ended { message, was_up: health.is_up() });
                     }
                 },
-                _ = ticks.tick() => log.flush().await,
-                () = tokio::time::sleep_until(next_ping), if !up && !ending.told => {
-                    if ping(address).await {
-                        up = true;
-                        self.report(State::Up { address, lease: Arc::clone(&lease) }).await;
-                    } else if Instant::now() > deadline {
-                        run.stopper().kill();
+                _ = ticks.tick() => {
+                    for log in &mut *logs {
+                        log.flush().await;
                     }
-                    next_ping = Instant::now() + PING_EVERY;
+                    None
                 }
-                told = told_to_end(signal), if !ending.told => ending.begin(told),
-                () = tokio::time::sleep_until(ending.next_look), if ending.told => ending.go_on(&run, &lease),
+                () = tokio::time::sleep_until(health.next_ping()), if !ending.told && fallen.is_none() => {
+                    self.look(&mut health, address, &lease, limit).await
+                }
+                told = told_to_end(signal), if !ending.told => {
+                    ending.begin(told);
+                    None
+                }
+                () = tokio::time::sleep_until(ending.next_look), if ending.told => {
+                    ending.go_on(programs, &lease);
+                    None
+                }
+            };
+            if let Some(message) = fall
+                && !ending.told
+                && fallen.is_none()
+            {
+                if health.is_up() {
+                    self.report(State::Down).await;
+                }
+                fallen = Some(message);
+                programs.kill();
             }
         }
     }
 
-    fn ended(&self, exit: Exit, was_up: bool, log: &ServerLog<'_>) -> Life {
-        let message = match (exit, was_up) {
-            (Exit::Signal(9), false) => {
-                "it did not answer pings in time and was ended. See its log in CloudWatch Logs.".to_owned()
+    /// Pings the server; returns why it is to be ended, if it is.
+    async fn look(
+        &self,
+        health: &mut Health,
+        address: SocketAddr,
+        lease: &Arc<ServerLease>,
+        limit: Duration,
+    ) -> Option<String> {
+        let answered = if lease.in_flight() == 0 { Some(ping(address).await) } else { None };
+        match health.judge(answered, Instant::now()) {
+            Verdict::AsBefore => None,
+            Verdict::Up => {
+                self.report(State::Up { address, lease: Arc::clone(lease) }).await;
+                None
             }
-            _ => match &log.last {
-                Some(line) => format!("it ended with {exit}: {line}"),
-                None => format!("it ended with {exit}."),
-            },
-        };
-        Life::Ended { message, was_up }
+            Verdict::NeverUp => Some(format!(
+                "it did not answer pings within {} seconds and was ended. See its log in CloudWatch Logs.",
+                limit.as_secs()
+            )),
+            Verdict::Silent => Some(format!(
+                "it answered no ping for {} seconds, without a request to work on, and was ended.",
+                SERVER_SILENCE.as_secs()
+            )),
+        }
     }
 
-    async fn start(&self) -> Outcome<(Run, SocketAddr)> {
-        let layout = &self.model.layout;
-        let work = layout.root().parent().unwrap_or(layout.root());
-        let host = format!("{}-{}", self.variant_name, self.place.instance);
-        let environment = self.model.environment.clone();
-        let instance_type = self.instance_type.as_deref();
-        let launch = Launch::serving(environment, layout, work, &host, instance_type, Network::Outside);
-        let program = self.plane.program(&self.model.image, launch).await?;
-        model_server::start(program, work, self.place.instance).await
+    /// What a program is called in messages.
+    fn called(&self, place: usize) -> String {
+        match self.model.containers.as_slice() {
+            [_] => "it".to_owned(),
+            containers => containers.get(place).map_or_else(String::new, |container| container.name.clone()),
+        }
+    }
+
+    /// A log stream for each program, named as AWS names them.
+    fn logs(&self) -> Vec<ServerLog> {
+        let stream = format!("{}/i-{}-{}", self.variant_name, self.place.instance, self.plane.now());
+        let containers = self.model.containers.as_slice();
+        let several = containers.len() > 1;
+        let one = |name: &str| if several { format!("{stream}/{name}") } else { stream.clone() };
+        let log = |name: &str| ServerLog::new(&self.plane, &self.key, one(name));
+        containers.iter().map(|container| log(&container.name)).collect()
     }
 
     async fn report(&self, state: State) {
         // Nobody reads any more when the endpoint is going down.
         let _ = self.reports.send(ServerReport { place: self.place, state }).await;
-    }
-}
-
-/// A server's lines on their way to its log stream.
-struct ServerLog<'a> {
-    server: &'a Server,
-    group: String,
-    stream: String,
-    lines: Vec<LogLine>,
-    last: Option<String>,
-}
-
-impl<'a> ServerLog<'a> {
-    fn new(server: &'a Server) -> Self {
-        let group = format!("/aws/sagemaker/Endpoints/{}", server.key.name);
-        let stream = format!("{}/i-{}-{}", server.variant_name, server.place.instance, server.plane.now());
-        Self { server, group, stream, lines: Vec::new(), last: None }
-    }
-
-    async fn take(&mut self, line: String) {
-        self.last = Some(line.clone());
-        self.lines.push(LogLine { at: self.server.plane.now(), message: line });
-        if self.lines.len() >= 500 {
-            self.flush().await;
-        }
-    }
-
-    async fn flush(&mut self) {
-        if self.lines.is_empty() {
-            return;
-        }
-        let region = &self.server.key.region;
-        let stored =
-            self.server.plane.store().append_log(region, &self.group, &self.stream, &self.lines).await;
-        if let Err(error) = stored {
-            tracing::error!(endpoint = %self.server.key, %error, "log lines of a model server were lost");
-        }
-        self.lines.clear();
     }
 }

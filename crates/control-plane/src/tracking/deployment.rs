@@ -1,12 +1,15 @@
 //! Models, endpoint configurations and endpoints: the chain from a model's artifact to what answers.
 
+use std::collections::BTreeSet;
+
 use sagebrush_metastore::{NewRecord, Record, Write};
 use sagebrush_types::{Outcome, Resource, Scope};
 use serde_json::{Value, json};
 
 use super::content::{Noted, named};
+use crate::ControlPlane;
 use crate::lineage::{CONTEXT, edge};
-use crate::{ControlPlane, model};
+use crate::model::Serving;
 
 /// The artifact that stands for a record: a name that is used again is another.
 fn standing_for(arn: &str, created: i64, kind: &str, properties: Value) -> Noted {
@@ -36,19 +39,23 @@ fn as_record(new: &NewRecord) -> Record {
 }
 
 impl ControlPlane {
-    /// What is written with a new model: it comes from its artifact and its image.
+    /// What is written with a new model: it comes from its artifacts and its images.
     pub(crate) async fn tracked_model(&self, scope: &Scope, new: &NewRecord) -> Outcome<Vec<Write>> {
         let record = as_record(new);
         let noted = of_model(&record);
         let mut writes = vec![Write::Ensure(noted.record(self, scope))];
-        let container = model::container_document(&record);
-        let mut sources = Vec::new();
-        if let Some(uri) = container["ModelDataUrl"].as_str() {
-            sources.extend(self.noted(uri, "Model").await);
-        }
-        if let Some(image) = container["Image"].as_str() {
-            let program = json!({"Program": concat!("sagebrush ", env!("CARGO_PKG_VERSION"))});
-            sources.push(named(image, "Image", program));
+        let serving = Serving::kept(&Serving::document(&record))?;
+        let (mut sources, mut images) = (Vec::new(), BTreeSet::new());
+        for container in &serving.containers {
+            if let Some(uri) = container.model_data_url.as_deref() {
+                sources.extend(self.noted(uri, "Model").await);
+            }
+            // Two containers may have one image.
+            let image = container.image.as_deref().filter(|image| images.insert((*image).to_owned()));
+            if let Some(image) = image {
+                let program = json!({"Program": concat!("sagebrush ", env!("CARGO_PKG_VERSION"))});
+                sources.push(named(image, "Image", program));
+            }
         }
         for source in &sources {
             writes.push(Write::Ensure(source.record(self, scope)));

@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use super::CONTAINER;
 use super::processing::{DataProcessing, Processing};
 use crate::document::{default_member, pick, seconds};
+use crate::model::Serving;
 use crate::request::{ExperimentConfig, RequestTag, check_environment, refuse_if};
 use crate::workflow::accept;
-use crate::{ControlPlane, model, request, tracking};
+use crate::{ControlPlane, request, tracking};
 
 /// The members of a request that its record keeps.
 pub const REQUEST_MEMBERS: &[&str] = &[
@@ -268,6 +269,13 @@ impl ControlPlane {
         tracking::joined(self, scope, document).await?;
         request.check()?;
         let model = self.find(scope, Resource::Model, &request.model_name).await?;
+        let serving = Serving::kept(&Serving::document(&model))?;
+        refuse_if(
+            serving.direct || serving.is_multi_model(),
+            "ModelName",
+            "a transform job sends its records through all containers of a model and names none of them: models with \
+             InferenceExecutionConfig.Mode Direct and containers in multi-model mode are not supported.",
+        )?;
         self.check_open(Resource::TransformJob, JOBS_OPEN).await?;
         let name = &request.transform_job_name;
         let arn = scope.arn(Resource::TransformJob, name);
@@ -285,7 +293,7 @@ impl ControlPlane {
         kept["TransformJobStatus"] = json!(JobStatus::InProgress.as_str());
         kept["CreationTime"] = seconds(now);
         // The model may be deleted while the job waits for its turn.
-        kept[CONTAINER] = model::container_document(&model);
+        kept[CONTAINER] = Serving::document(&model);
         let key = self.key(scope, Resource::TransformJob, name);
         let arn = accept::<CreateTransformJob>(self, scope, key, now, kept, &request.tags).await?;
         Ok(json!({"TransformJobArn": arn}))

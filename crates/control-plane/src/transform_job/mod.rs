@@ -29,7 +29,7 @@ pub use create::CreateTransformJob;
 /// CloudWatch Logs group of transform jobs.
 pub const LOG_GROUP: &str = "/aws/sagemaker/TransformJobs";
 
-/// The member of a job's record that keeps its model's container as it was when the job was accepted.
+/// The member of a job's record that keeps what serves its model as it was when the job was accepted.
 /// It is for the workflow and, like every member with such a name, not shown.
 const CONTAINER: &str = "_Container";
 

@@ -193,7 +193,10 @@ impl Work {
                 Ok(answer) => {
                     let text: String =
                         String::from_utf8_lossy(&answer.body).chars().take(ERROR_CHARS).collect();
-                    let why = format!("Bad HTTP status received from algorithm: {}. {text}", answer.status);
+                    let whose =
+                        answer.container.map_or_else(String::new, |name| format!(" container {name}"));
+                    let why =
+                        format!("Bad HTTP status received from algorithm{whose}: {}. {text}", answer.status);
                     if answer.status < 500 && answer.status != 429 {
                         return Err(Trouble::Object(why));
                     }

@@ -24,11 +24,12 @@ use super::records::Plan;
 use super::servers::{Fleet, Servers};
 use super::{CONTAINER, LOG_GROUP};
 use crate::document::{pick, seconds};
-use crate::image::{Image, Launch, Task};
-use crate::model::Container;
+use crate::image::{Image, Task};
+use crate::model::Serving;
+use crate::model_server::PreparedModel;
 use crate::workflow::job::{End, Ending, Job, Moment, Ran, set_status};
-use crate::workflow::{Ended, Host, HostNetwork, Hosts, MetricReader, Signal, told_to_end};
-use crate::{ControlPlane, failure, model_server, request};
+use crate::workflow::{Ended, Host, Hosts, MetricReader, Signal, told_to_end};
+use crate::{ControlPlane, failure, request};
 
 /// The file in the working folder that says which outputs are to be stored where.
 const OUTPUTS: &str = "outputs.json";
@@ -43,53 +44,37 @@ impl Job for CreateTransformJob {
         request::decode("CreateTransformJob", &pick(&record.document, REQUEST_MEMBERS))
     }
 
+    /// The image of its first container.
     fn image(&self, plane: &ControlPlane, record: &Record) -> Outcome<Image> {
-        let image = container(record)?.image.unwrap_or_default();
-        plane.image("PrimaryContainer.Image", &image, Task::Serve)
+        let serving = serving(record)?;
+        plane.image("PrimaryContainer.Image", serving.images().next().unwrap_or_default(), Task::Serve)
     }
 
     /// Fetches and unpacks the model.
-    async fn stage(&self, plane: &ControlPlane, record: &Record, hosts: &Hosts) -> Outcome<Option<Ending>> {
+    async fn stage(&self, plane: &ControlPlane, record: &Record, _hosts: &Hosts) -> Outcome<Option<Ending>> {
         let folder = plane.work_folder(&record.key);
         fs::create_dir_all(objects_folder(&folder)).map_err(Failure::internal)?;
-        let container = container(record)?;
-        let fetched =
-            model_server::fetch(plane, container.model_data_url.as_deref(), &folder, hosts.first()).await?;
+        let fetched = self.model(plane, record)?.fetch(plane).await?;
         Ok(fetched.err().map(|why| Ending::failed(&format!("ClientError: {why}"))))
     }
 
     async fn program(
         &self,
-        plane: &ControlPlane,
-        record: &Record,
-        image: &Image,
-        host: Host<'_>,
-        network: Network,
+        _plane: &ControlPlane,
+        _record: &Record,
+        _image: &Image,
+        _host: Host<'_>,
+        _network: Network,
     ) -> Outcome<Program> {
-        let container = container(record)?;
-        let mut environment = container.environment;
-        environment.extend(self.environment.clone());
-        environment.insert("SAGEMAKER_BATCH".into(), "true".into());
-        let stated = [
-            ("SAGEMAKER_MAX_PAYLOAD_IN_MB", self.payload_mb().map(|size| size.to_string())),
-            ("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", self.concurrent().map(|count| count.to_string())),
-            ("SAGEMAKER_BATCH_STRATEGY", self.strategy().map(str::to_owned)),
-        ];
-        for (name, value) in stated {
-            if let Some(value) = value {
-                environment.insert(name.into(), value);
-            }
-        }
-        let (work, name) = (plane.work_folder(&record.key), host.name());
-        let launch = Launch::serving(environment, host.layout, &work, &name, self.instance_type(), network);
-        plane.program(image, launch).await
+        // Its run starts model servers itself.
+        Err(Failure::internal("a transform job has no program of its own"))
     }
 
     async fn run(
         &self,
         plane: &ControlPlane,
         record: &Record,
-        hosts: &Hosts,
+        _hosts: &Hosts,
         _metrics: &mut MetricReader,
         signal: &mut watch::Receiver<Signal>,
     ) -> Outcome<Ran> {
@@ -100,12 +85,13 @@ impl Job for CreateTransformJob {
         } else {
             input::under_prefix(plane.objects(), source).await?
         };
-        let image = self.image(plane, record)?;
-        let work = plane.work_folder(&record.key);
-        let network = HostNetwork::make(plane, &work, &image, 1, false).await?;
-        let first = hosts.each().next().ok_or_else(|| Failure::internal("a job without a host"))?;
-        let program = self.program(plane, record, &image, first, network.network()).await?;
-        let fleet = Fleet { plane, key: &record.key, program, instances: self.instances() };
+        let fleet = Fleet {
+            plane,
+            key: &record.key,
+            model: self.model(plane, record)?,
+            instance_type: self.instance_type(),
+            instances: self.instances(),
+        };
         let started = tokio::select! {
             started = fleet.start() => started?,
             signal = told_to_end(signal) => return told(signal),
@@ -180,9 +166,9 @@ impl Job for CreateTransformJob {
 /// An output on disk: its file, the object it becomes and its media type.
 type Output = (PathBuf, String, Option<String>);
 
-/// The container of the job's model, as it was when the job was accepted.
-fn container(record: &Record) -> Outcome<Container> {
-    serde_json::from_value(record.document[CONTAINER].clone()).map_err(Failure::internal)
+/// What serves the job's model, as it was when the job was accepted.
+fn serving(record: &Record) -> Outcome<Serving> {
+    Serving::kept(&record.document[CONTAINER])
 }
 
 /// Where the objects of a job lie on their way.
@@ -212,6 +198,21 @@ impl Agreed {
 }
 
 impl CreateTransformJob {
+    /// The job's model on disk, with what its servers are told.
+    fn model(&self, plane: &ControlPlane, record: &Record) -> Outcome<PreparedModel> {
+        let mut model = PreparedModel::new(plane, &serving(record)?, &plane.work_folder(&record.key))?;
+        let mut variables = self.environment.clone();
+        variables.insert("SAGEMAKER_BATCH".into(), "true".into());
+        let stated = [
+            ("SAGEMAKER_MAX_PAYLOAD_IN_MB", self.payload_mb().map(|size| size.to_string())),
+            ("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", self.concurrent().map(|count| count.to_string())),
+            ("SAGEMAKER_BATCH_STRATEGY", self.strategy().map(str::to_owned)),
+        ];
+        variables.extend(stated.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        model.extend_environment(&variables);
+        Ok(model)
+    }
+
     /// Agrees with the servers on sizes; the returned future sends every object and ends the run.
     async fn converse<'a>(
         &'a self,

@@ -1,4 +1,4 @@
-//! What the containers of a job reach, and their removal when the job is done with them.
+//! What the containers of a job or a model server reach, and their removal when it is done with them.
 
 use std::path::{Path, PathBuf};
 
@@ -48,6 +48,35 @@ impl HostNetwork {
             _ => Network::make_private(&engine, &work, isolated).await.map_err(failure::of_container)?,
         };
         Ok(Self { network, made: Some((engine, work)) })
+    }
+
+    /// A network for the containers of one instance of a model, which this machine must reach whatever they
+    /// reach: isolated ones find each other, and nothing else.
+    ///
+    /// # Errors
+    /// `Invalid` without a container engine; `Internal` when it makes no network.
+    pub async fn of_server(
+        plane: &ControlPlane,
+        work: &Path,
+        mut images: impl Iterator<Item = &Image>,
+        isolated: bool,
+    ) -> Outcome<Self> {
+        if !isolated || !images.any(Image::is_container) {
+            let network = if isolated { Network::None } else { Network::Outside };
+            return Ok(Self { network, made: None });
+        }
+        let engine = plane.engine()?.clone();
+        let work = std::path::absolute(work).map_err(Failure::internal)?;
+        let network = Network::make_private(&engine, &work, true).await.map_err(failure::of_container)?;
+        Ok(Self { network, made: Some((engine, work)) })
+    }
+
+    /// The network for the program of an image: only containers can be in a private one.
+    pub fn network_of(&self, image: &Image) -> Network {
+        match &self.network {
+            Network::Private(_) if !image.is_container() => Network::None,
+            network => network.clone(),
+        }
     }
 
     /// The network for a container.

@@ -32,6 +32,13 @@ const SHARED_MEMORY_SHARE: u64 = 2;
 const OUT_OF_MEMORY_SCORE: i64 = 500;
 
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
+type Ending = Pin<Box<dyn Future<Output = Result<End, ContainerError>> + Send>>;
+
+/// What the engine says about a container's end.
+struct End {
+    code: i64,
+    out_of_memory: bool,
+}
 
 /// A container that was started. Dropping it removes the container.
 pub struct ContainerRun {
@@ -42,6 +49,8 @@ pub struct ContainerRun {
     memory: u64,
     disk: JoinHandle<u64>,
     filled: Option<u64>,
+    /// Kept from one call to the next: whoever waits for the end may stop waiting in its middle.
+    ending: Option<Ending>,
     exit: Option<Exit>,
 }
 
@@ -124,6 +133,7 @@ impl ContainerRun {
             memory: container.limits.memory,
             disk: tokio::spawn(watch),
             filled: None,
+            ending: None,
             exit: None,
         })
     }
@@ -170,21 +180,14 @@ impl ContainerRun {
         if let Some(exit) = self.exit {
             return Ok(exit);
         }
-        let Handle { docker, id } = &self.handle;
-        let mut wait = Box::pin(docker.wait_container(id, None::<WaitContainerOptions>));
-        let code = match wait.next().await {
-            Some(Ok(ended)) => ended.status_code,
-            Some(Err(Error::DockerContainerWaitError { code, .. })) => code,
-            Some(Err(error)) => return Err(error.into()),
-            None => return Err(ContainerError::Engine("it does not say how a container ended".into())),
-        };
-        let state =
-            docker.inspect_container(id, None::<InspectContainerOptions>).await?.state.unwrap_or_default();
-        remove_container(docker, id).await?;
+        let ending = self.ending.get_or_insert_with(|| Box::pin(end(self.handle.clone())));
+        let ended = ending.as_mut().await;
+        self.ending = None;
+        let End { code, out_of_memory } = ended?;
         // A child that was killed for memory is told of as well; only the first process's end counts.
         let exit = match self.filled {
             Some(limit) => Exit::DiskFull(limit),
-            None if code == KILLED && state.oom_killed == Some(true) => Exit::OutOfMemory(self.memory),
+            None if code == KILLED && out_of_memory => Exit::OutOfMemory(self.memory),
             None => Exit::Code(i32::try_from(code).unwrap_or(i32::MAX)),
         };
         self.exit = Some(exit);
@@ -207,6 +210,21 @@ impl Drop for ContainerRun {
             });
         }
     }
+}
+
+/// Waits for a container's end and removes it.
+async fn end(Handle { docker, id }: Handle) -> Result<End, ContainerError> {
+    let mut wait = Box::pin(docker.wait_container(&id, None::<WaitContainerOptions>));
+    let code = match wait.next().await {
+        Some(Ok(ended)) => ended.status_code,
+        Some(Err(Error::DockerContainerWaitError { code, .. })) => code,
+        Some(Err(error)) => return Err(error.into()),
+        None => return Err(ContainerError::Engine("it does not say how a container ended".into())),
+    };
+    let found = docker.inspect_container(&id, None::<InspectContainerOptions>).await?;
+    remove_container(&docker, &id).await?;
+    let out_of_memory = found.state.unwrap_or_default().oom_killed == Some(true);
+    Ok(End { code, out_of_memory })
 }
 
 /// The address of a container in the one network that it is in.

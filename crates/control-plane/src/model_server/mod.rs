@@ -1,6 +1,9 @@
 //! What every model server needs, of an endpoint as of a transform job: its model on disk, and a place to
 //! listen. A child process gets a free port of this machine, a container has the contract's port at an
-//! address of its own.
+//! address of its own, and a model of several containers gets a relay before them.
+
+mod instance;
+mod prepare;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -10,6 +13,9 @@ use sagebrush_types::{Failure, Outcome, s3_uri};
 
 use crate::{ControlPlane, failure, reconcile};
 
+pub use instance::{Front, Instance, InstanceHost};
+pub use prepare::PreparedModel;
+
 /// The port that the hosting contract gives a container.
 const CONTAINER_PORT: u16 = 8080;
 
@@ -18,7 +24,7 @@ const CONTAINER_PORT: u16 = 8080;
 ///
 /// # Errors
 /// `Invalid` for a URI that is none; `Internal`.
-pub async fn fetch(
+async fn fetch(
     plane: &ControlPlane,
     uri: Option<&str>,
     folder: &Path,
@@ -42,12 +48,12 @@ pub async fn fetch(
     Ok(Ok(()))
 }
 
-/// Starts a model server and says where it will listen. `instance` is its number among those of the
-/// working folder.
+/// Starts a program of a model server and says where it will listen. `instance` is its number among those of
+/// the working folder.
 ///
 /// # Errors
 /// `Invalid` for a container that cannot be started, with words for the user; `Internal`.
-pub async fn start(mut program: Program, work: &Path, instance: u64) -> Outcome<(Run, SocketAddr)> {
+async fn start_program(mut program: Program, work: &Path, instance: u64) -> Outcome<(Run, SocketAddr)> {
     let port_for_process = match &mut program {
         Program::Process(process) => {
             let address = free_address()?;
