@@ -54,7 +54,7 @@ pub(crate) fn save(
         users: users.clone(),
         items: items.clone(),
         ratings: ratings.len(),
-        gaps: (0..ratings.rows()).flat_map(|row| gaps(ratings, row)).map(|gap| width(gap)).sum(),
+        gaps: (0..ratings.rows()).flat_map(|row| gaps(ratings, row)).map(width).sum(),
         values: match ratings.values() {
             Values::Coded { table, .. } => Some(table.len()),
             Values::Plain(_) => None,

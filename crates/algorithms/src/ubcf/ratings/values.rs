@@ -46,14 +46,6 @@ impl Values {
             Self::Plain(values) => values[at],
         }
     }
-
-    /// How many numbers there are.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Coded { codes, .. } => codes.len(),
-            Self::Plain(values) => values.len(),
-        }
-    }
 }
 
 /// The code of a value, a new one if there is room.
@@ -76,7 +68,6 @@ mod tests {
             let mut values = Values::new();
             numbers.iter().for_each(|&number| values.push(number));
             assert_eq!(matches!(values, Values::Coded { .. }), different <= 256);
-            assert_eq!(values.len(), numbers.len());
             assert!(numbers.iter().enumerate().all(|(i, &number)| values.get(i) == number));
         }
     }
