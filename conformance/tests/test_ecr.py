@@ -75,7 +75,7 @@ def test_what_is_not_done_is_refused_by_name(ecr, name):
 
 
 def test_names_are_checked(ecr):
-    for wrong in ("Upper", "a--", "a/../b", "x", "a//b"):
+    for wrong in ("Upper", "a--", "a/../b", "a//b"):
         message = refused("InvalidParameterException", ecr.create_repository, repositoryName=wrong)
         assert "repositoryName" in message or wrong in message
 

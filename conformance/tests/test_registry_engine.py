@@ -150,7 +150,7 @@ def test_a_push_that_is_killed_leaves_nothing_wrong(docker, tmp_path, victim):
     with_port.stop()
     server = Server(tmp_path / "data", listen=address)
     uri = server.client("ecr").create_repository(repositoryName="app")["repository"]["repositoryUri"]
-    image = docker.image(uri + ":v1", 64 << 20)
+    image = docker.image(uri + ":v1", 16 << 20)
     docker.login(server)
     push = docker.start("push", uri + ":v1")
     deadline = time.monotonic() + 60
