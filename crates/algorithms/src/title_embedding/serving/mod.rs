@@ -33,6 +33,15 @@ pub struct Predictor {
     lengths: Vec<f32>,
 }
 
+/// A query's vector.
+struct LookedUp {
+    vector: Vec<f32>,
+    /// Its place, when it is a title of the model.
+    own: Option<usize>,
+    /// What there is to say of its words, or which title it is.
+    said: Map<String, Value>,
+}
+
 impl Predict for Predictor {
     /// `content_type` is `application/json` or `application/jsonlines`; `accept` chooses the format of the answer, by
     /// default that of the request.
@@ -85,13 +94,13 @@ impl Predictor {
     fn answer(&self, ask: &Ask<'_>) -> Result<Value, String> {
         match ask {
             Ask::Similar(query, n) => {
-                let (vector, own, mut said) = self.look_up(query)?;
+                let LookedUp { vector, own, mut said } = self.look_up(query)?;
                 let found = self.similar(&vector, own, *n);
                 said.insert("similar".to_owned(), self.listed(&found));
                 Ok(Value::Object(said))
             }
             Ask::Embedding(query) => {
-                let (vector, _, mut said) = self.look_up(query)?;
+                let LookedUp { vector, mut said, .. } = self.look_up(query)?;
                 said.insert("embedding".to_owned(), json!(vector));
                 Ok(Value::Object(said))
             }
@@ -101,19 +110,18 @@ impl Predictor {
         }
     }
 
-    /// The vector of a query, its place when it is a title of the model, and what there is to say of its words.
-    fn look_up(&self, query: &Query<'_>) -> Result<(Vec<f32>, Option<usize>, Map<String, Value>), String> {
+    fn look_up(&self, query: &Query<'_>) -> Result<LookedUp, String> {
         match query {
             Query::Id(id) => {
                 let place = self.place("id", id)?;
                 let title = json!({"id": self.model.ids[place], "title": self.model.titles[place]});
                 let said = title.as_object().cloned().unwrap_or_default();
-                Ok((self.vector(place).to_vec(), Some(place), said))
+                Ok(LookedUp { vector: self.vector(place).to_vec(), own: Some(place), said })
             }
             Query::Title(title) => {
                 let embedded = self.model.embedder.embed(title);
                 let said = words_of(&embedded);
-                Ok((embedded.vector, None, said))
+                Ok(LookedUp { vector: embedded.vector, own: None, said })
             }
         }
     }
