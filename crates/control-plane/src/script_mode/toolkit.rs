@@ -118,7 +118,7 @@ impl TrainingEnvironment {
         let is_package = code.join("setup.py").is_file();
         let place = code.join(entry_point);
         // A package's entry point may be a module that is a folder.
-        if !place.is_file() && !(is_package && place.is_dir()) {
+        if !(place.is_file() || is_package && place.is_dir()) {
             return Err(Failure::invalid(format!(
                 "the entry point '{entry_point}' is not in the source directory, which holds: {}.",
                 listing(code)
