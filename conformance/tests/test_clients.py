@@ -69,6 +69,8 @@ def script_run(endpoint, tmp_path, client, **extra):
     for part, rows in ratings.parts().items():
         (tmp_path / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     splits = [word for part in ("train", "validation", "test") for word in (f"--{part}", str(tmp_path / f"{part}.jsonl"))]
+    # In advance, so that a slow download does not take the client's time.
+    endpoint.run("python", "prepare", "sagemaker-scikit-learn:1.2-1-cpu-py3")
     program = EXAMPLE.parent / "script" / f"run_{client}.py"
     printed = run(endpoint, patiently(client, program, *splits, "--bucket", f"script-{client}".replace("_", "-")), tmp_path, **extra)
     return float(printed.rstrip().rsplit(" ", 1)[1])

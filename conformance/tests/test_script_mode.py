@@ -84,6 +84,20 @@ def lines(server, name, group=LOG_GROUP):
     return [event["message"] for event in events]
 
 
+def logged(server, name, line, group=LOG_GROUP):
+    """Waits for a line of a program that still runs."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            found = lines(server, name, group)
+        except ClientError:
+            found = []
+        if line in found:
+            return
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+
+
 def members(server, uri):
     bucket, key = uri[5:].split("/", 1)
     body = server.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -157,16 +171,15 @@ def test_code_that_is_not_there_or_no_archive(server, bucket):
     assert "sagemaker_program" in error.value.response["Error"]["Message"]
 
 
-def test_shell_scripts_and_packages_are_entry_points(server, bucket, name):
+def test_shell_scripts_and_packages_are_entry_points(server, bucket):
     shell = "#!/bin/bash\nset -e\necho \"$0 $@\" > /opt/ml/model/said\npython3 -c 'import sys; print(sys.prefix)' >> /opt/ml/model/said\n"
     job = train(server, bucket, {"run/train.sh": shell}, {"n": 5}, entry="run/train.sh")
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
     said = members(server, job["ModelArtifacts"]["S3ModelArtifacts"])["said"].decode().splitlines()
     assert said == ["./run/train.sh -n 5", "/root/python"]
     package = {"setup.py": "", "pack/__init__.py": "", "pack/__main__.py": "import sys; print('as a module', sys.argv[1:])"}
-    job = request(server, bucket, package, entry="pack", TrainingJobName=name)
-    server.client("sagemaker").create_training_job(**job)
-    assert ended(server, name)["TrainingJobStatus"] == "Completed"
+    name = bucket + "-package"
+    assert train(server, bucket, package, entry="pack", TrainingJobName=name)["TrainingJobStatus"] == "Completed"
     assert "as a module []" in lines(server, name)
 
 
@@ -253,15 +266,7 @@ print("running"); sys.stdout.flush()
 time.sleep(600)
 """
     server.client("sagemaker").create_training_job(**request(server, bucket, {"train.py": script}))
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            if "running" in lines(server, bucket):
-                break
-        except ClientError:
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    logged(server, bucket, "running")
     server.client("sagemaker").stop_training_job(TrainingJobName=bucket)
     job = ended(server, bucket)
     assert job["TrainingJobStatus"] == "Stopped"
@@ -417,8 +422,7 @@ def test_an_inference_script_within_the_model(server, bucket, name, serve):
     with pytest.raises(ClientError) as error:
         invoke(server, name, b"{")
     assert "JSONDecodeError" in error.value.response["OriginalMessage"]
-    log = lines(server, "AllTraffic/", f"/aws/sagemaker/Endpoints/{name}")
-    assert "ValueError: cannot read text/csv" in log
+    logged(server, "AllTraffic/", "ValueError: cannot read text/csv", f"/aws/sagemaker/Endpoints/{name}")
     assert len({json.loads(invoke(server, name, b"[1]"))["pid"] for _ in range(20)}) >= 1
 
 

@@ -115,14 +115,16 @@ impl TrainingEnvironment {
     /// `Invalid` when the entry point is not there or has a name that is not safe.
     pub fn command(&self, entry_point: &str, code: &Path) -> Outcome<CommandLine> {
         check_entry_point(entry_point)?;
-        if !code.join(entry_point).is_file() {
+        let is_package = code.join("setup.py").is_file();
+        let place = code.join(entry_point);
+        // A package's entry point may be a module that is a folder.
+        if !(place.is_file() || is_package && place.is_dir()) {
             return Err(Failure::invalid(format!(
                 "the entry point '{entry_point}' is not in the source directory, which holds: {}.",
                 listing(code)
             )));
         }
         let arguments = self.arguments();
-        let is_package = code.join("setup.py").is_file();
         if entry_point.ends_with(".py") && !is_package {
             let arguments = [vec!["-u".to_owned(), entry_point.to_owned()], arguments].concat();
             return Ok(CommandLine { program: "python".into(), arguments });
@@ -325,8 +327,10 @@ mod tests {
         let missing = missing.map(|failure| failure.message).unwrap_or_default();
         assert!(missing.contains("train.py, train.sh"), "{missing}");
         std::fs::write(folder.path().join("setup.py"), "")?;
-        let module = command("train.py").map(|command| command.arguments[..3].join(" "));
-        assert_eq!(module.as_deref(), Some("-u -m train"));
+        let module = |name: &str| command(name).map(|command| command.arguments[..3].join(" "));
+        assert_eq!(module("train.py").as_deref(), Some("-u -m train"));
+        std::fs::create_dir(folder.path().join("pack"))?;
+        assert_eq!(module("pack").as_deref(), Some("-u -m pack"));
         Ok(())
     }
 
