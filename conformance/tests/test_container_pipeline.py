@@ -1,7 +1,6 @@
 """Models of several containers: in a row or invoked by name, of containers and built-in algorithms, and isolated ones."""
 
 import json
-import socket
 import time
 
 import pytest
@@ -14,7 +13,6 @@ from test_container import gone, image, nothing_is_left, pytestmark, put  # noqa
 from test_endpoint import PAIR
 
 GROUP = "/aws/sagemaker/Endpoints/"
-GATEWAY = "172.17.0.1"
 
 
 def host(sagemaker, name, **model):
@@ -127,20 +125,25 @@ def test_a_transform_job_goes_through_all_containers(endpoint, sagemaker, s3_buc
     assert "Direct" in answer["Error"]["Message"]
 
 
-def test_an_isolated_model_reaches_its_own_containers_alone(endpoint, sagemaker, name, image):  # noqa: F811
-    with socket.create_server((GATEWAY, 0)) as outside:
-        place = f"reach {GATEWAY}:{outside.getsockname()[1]}"
-        several = [container(image, "a"), container(image, "b")]
-        for isolated in (False, True):
-            of_mode = f"{name}-{int(isolated)}"
-            host(sagemaker, of_mode, Containers=several, InferenceExecutionConfig={"Mode": "Direct"}, EnableNetworkIsolation=isolated)
-            invoke = invoker(endpoint, of_mode)
-            assert invoke(place, TargetContainerHostname="a") == f"reached={'false' if isolated else 'true'}"
-            if isolated:
-                assert invoke("reach b:8080", TargetContainerHostname="a") == "reached=true"
-                assert len(containers.labelled(endpoint, "network")) == 1
-            gone(sagemaker, of_mode)
-    assert not containers.labelled(endpoint, "network")
+@pytest.fixture
+def outside(image):  # noqa: F811
+    """The address of a container that belongs to nobody here, on the engine's usual network."""
+    identity = containers.docker("run", "--detach", image, "serve").strip()
+    yield containers.docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", identity).strip() + ":8080"
+    containers.docker("rm", "--force", identity)
+
+
+def test_an_isolated_model_reaches_its_own_containers_alone(endpoint, sagemaker, outside, name, image):  # noqa: F811
+    several = [container(image, "a"), container(image, "b")]
+    for isolated in (False, True):
+        of_mode = f"{name}-{int(isolated)}"
+        host(sagemaker, of_mode, Containers=several, InferenceExecutionConfig={"Mode": "Direct"}, EnableNetworkIsolation=isolated)
+        invoke = invoker(endpoint, of_mode)
+        assert invoke(f"reach {outside}", TargetContainerHostname="a") == f"reached={'false' if isolated else 'true'}"
+        if isolated:
+            assert invoke("reach b:8080", TargetContainerHostname="a") == "reached=true"
+            assert len(containers.labelled(endpoint, "network")) == 1
+        gone(sagemaker, of_mode)
 
 
 def test_a_killed_server_brings_its_pipelines_up_again(fresh_server, name, image):  # noqa: F811

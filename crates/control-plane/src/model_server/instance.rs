@@ -95,7 +95,14 @@ impl Front {
         own: &Path,
         host: InstanceHost<'_>,
     ) -> Outcome<(Run, SocketAddr)> {
-        let name = if model.containers.len() == 1 { host.name } else { container.name.as_str() };
+        let is_container = container.image.is_container();
+        let name = match model.containers.as_slice() {
+            [_] => host.name.to_owned(),
+            // Processes of all instances share this machine, containers have one of their own.
+            _ if is_container => container.name.clone(),
+            _ => format!("{}-{}", container.name, host.number),
+        };
+        let work = if is_container { own } else { container.folder() };
         let network = self.network.as_ref().map(|network| network.network_of(&container.image));
         let network = network.ok_or_else(|| Failure::internal("an instance without a network"))?;
         let mut environment = container.environment.clone();
@@ -107,7 +114,7 @@ impl Front {
             environment.insert("SAGEMAKER_MULTI_MODEL".into(), "true".into());
         }
         let layout = &container.layout;
-        let mut launch = Launch::serving(environment, layout, own, name, host.instance_type, network);
+        let mut launch = Launch::serving(environment, layout, work, &name, host.instance_type, network);
         if let Some(mount) = models {
             launch.mounts = vec![mount];
         }
