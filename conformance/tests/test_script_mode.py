@@ -387,11 +387,11 @@ def output_fn(prediction, accept):
 def serve(server):
     made = []
 
-    def up(name, bucket, files, environment=(), instances=1):
+    def up(name, bucket, files, environment=(), instances=1, **model_settings):
         sagemaker = server.client("sagemaker")
         model = put(server, bucket, "model.tar.gz", archive(files))
         sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer={
-            "Image": IMAGE, "ModelDataUrl": model, "Environment": dict(environment)})
+            "Image": IMAGE, "ModelDataUrl": model, "Environment": dict(environment)}, **model_settings)
         sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[{
             "VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": instances, "InstanceType": "ml.m5.large"}])
         sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
@@ -442,6 +442,24 @@ def transform_fn(model, body, content_type, accept):
     with pytest.raises(ClientError) as error:
         invoke(server, name, b"teapot", "text/csv")
     assert error.value.response["OriginalStatusCode"] == 418
+
+
+def test_an_isolated_model_is_reached_and_reaches_nothing(server, bucket, name, serve):
+    host, port = server.url[7:].split(":")
+    script = f"""
+import socket
+def model_fn(model_dir):
+    return None
+def transform_fn(model, body, content_type, accept):
+    try:
+        socket.create_connection(("{host}", {port}), 5)
+    except OSError:
+        return "isolated", "text/plain"
+    return "not isolated", "text/plain"
+"""
+    endpoint = serve(name, bucket, {"code/inference.py": script}, EnableNetworkIsolation=True)
+    assert endpoint["EndpointStatus"] == "InService", endpoint.get("FailureReason")
+    assert invoke(server, name, b"1", "text/csv") == b"isolated"
 
 
 def test_a_model_that_cannot_be_loaded_fails_its_endpoint_with_the_reason(server, bucket, name, serve):
