@@ -35,7 +35,7 @@ async fn container(name: &'static str, chunked: bool) -> io::Result<RelayedConta
             return (StatusCode::IM_A_TEAPOT, [("content-type", "text/plain")], Body::from("not like this"));
         }
         let heads = ["content-type", "accept", "content-length", "x-amzn-sagemaker-custom-attributes"];
-        let heads = heads.map(|name| told(name)).join(" ");
+        let heads = heads.map(told).join(" ");
         let text = format!("{text}[{name}: {heads}]");
         let body = if chunked {
             Body::from_stream(futures::stream::iter([Ok::<_, io::Error>(Bytes::from(text))]))
