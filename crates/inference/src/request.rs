@@ -226,7 +226,8 @@ mod tests {
         let container = ("x-amzn-sagemaker-target-container-hostname", "a");
         let other = ("x-amzn-sagemaker-target-container-hostname", "c");
         let several = || Backend::Containers(vec!["a".into(), "b".into()]);
-        let cases: [(Backend, &[(&'static str, &'static str)], Option<&str>); 10] = [
+        type Case<'a> = (Backend, &'a [(&'static str, &'static str)], Option<&'a str>);
+        let cases: [Case<'_>; 10] = [
             (Backend::Model, &[], None),
             (Backend::Model, &[model], Some("is not a multi-model endpoint")),
             (Backend::Model, &[container], Some("is not configured for direct invocation")),
