@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_explained(endpoint, sagemaker, s3_bucket, name):
     other["HyperParameters"]["enc_dim"] = "64"
     sagemaker.create_training_job(**other)
     failed = until(lambda: sagemaker.describe_training_job(TrainingJobName=name + "-b"), ("Completed", "Failed"))
-    assert failed["FailureReason"].startswith("ClientError: The checkpoint") and "enc_dim = 128" in failed["FailureReason"]
+    assert failed["FailureReason"].startswith("ClientError: The checkpoint") and "enc_dim = 256" in failed["FailureReason"]
     for change, member in [({"S3Uri": "https://example.com/x"}, "CheckpointConfig.S3Uri"),
                            ({"S3Uri": f"s3://{s3_bucket}/x", "LocalPath": "/tmp/x"}, "CheckpointConfig.LocalPath")]:
         with pytest.raises(ClientError) as error:

@@ -192,9 +192,9 @@ def test_errors_of_the_request(sagemaker, endpoint, s3_bucket, name):
     request = ratings.training_job(name, s3_bucket, epochs=1)
     code, message = code_and_message(lambda: sagemaker.describe_training_job(TrainingJobName=name))
     assert code == "ResourceNotFound" and name in message
-    unknown = {**request, "AlgorithmSpecification": {"TrainingImage": "me/mine:1", "TrainingInputMode": "File"}}
-    code, message = code_and_message(lambda: sagemaker.create_training_job(**unknown))
-    assert code == "ValidationException" and "TrainingImage" in message and "me/mine:1" in message
+    unable = {**request, "AlgorithmSpecification": {"TrainingImage": "sagebrush-sql:1", "TrainingInputMode": "File"}}
+    code, message = code_and_message(lambda: sagemaker.create_training_job(**unable))
+    assert code == "ValidationException" and "TrainingImage: the built-in 'sagebrush-sql' does not train" in message
     unsupported = {**request, "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}
     code, message = code_and_message(lambda: sagemaker.create_training_job(**unsupported))
     assert code == "ValidationException" and "'VpcConfig' is not supported" in message

@@ -274,7 +274,7 @@ def test_contradictions_are_refused(sagemaker, data, name):
     assert "MaxNumberOfTrainingJobs, MaxRuntimeInSeconds or" in refused(sagemaker, changed(
         lambda r, c, d: c["ResourceLimits"].pop("MaxNumberOfTrainingJobs")))
     assert "either TrainingJobDefinition or" in refused(sagemaker, changed(lambda r, c, d: r.pop("TrainingJobDefinition")))
-    assert "me/mine" in refused(sagemaker, changed(
+    assert "MetricDefinitions: an image of your own" in refused(sagemaker, changed(
         lambda r, c, d: d["AlgorithmSpecification"].update(TrainingImage="me/mine:1")))
     assert "'VpcConfig' is not supported" in refused(sagemaker, changed(
         lambda r, c, d: d.update(VpcConfig={"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]})))

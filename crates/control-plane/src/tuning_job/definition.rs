@@ -89,6 +89,13 @@ pub fn check(
         )));
     }
     let metrics = metrics(plane, field, definition)?;
+    if metrics.is_empty() {
+        return Err(Failure::invalid(format!(
+            "{field}.AlgorithmSpecification.MetricDefinitions: an image of your own needs a metric definition whose regular \
+             expression reads the objective '{}' off its log.",
+            objective.metric_name
+        )));
+    }
     if !metrics.contains_key(&objective.metric_name) {
         let known: Vec<&str> = metrics.keys().map(String::as_str).collect();
         return Err(Failure::invalid(format!(
