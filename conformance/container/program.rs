@@ -50,7 +50,7 @@ fn files(folder: &Path) -> BTreeMap<String, u64> {
 fn train() {
     let parameters = config("hyperparameters");
     let host = member(&config("resourceconfig"), "current_host").unwrap_or_default();
-    match member(&parameters, "mode").unwrap_or_default().as_str() {
+    match member(&parameters, "mode").as_deref().unwrap_or("report") {
         "report" => report(&host),
         "failure" => {
             fs::write("/opt/ml/output/failure", "the data is of the wrong shape").unwrap();

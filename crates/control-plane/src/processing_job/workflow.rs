@@ -12,9 +12,9 @@ use super::LOG_GROUP;
 use super::create::{CreateProcessingJob, ProcessingOutput, REQUEST_MEMBERS};
 use crate::document::{pick, seconds};
 use crate::image::{Image, Launch, LaunchMount, Task};
-use crate::workflow::job::{End, Ending, Job, Moment, set_status, stage_input};
+use crate::workflow::job::{End, Ending, Job, Moment, set_status};
 use crate::workflow::mirror::Mirror;
-use crate::workflow::{Host, Hosts, MetricReader};
+use crate::workflow::{Host, Hosts, MetricReader, stage_input};
 use crate::{ControlPlane, request};
 
 impl Job for CreateProcessingJob {

@@ -12,9 +12,9 @@ use super::create::{ALGORITHM_MEMBERS, Channel, CreateTrainingJob, REQUEST_MEMBE
 use super::{LOG_GROUP, state};
 use crate::document::{pick, seconds};
 use crate::image::{Image, Launch, LaunchMount, Task};
-use crate::workflow::job::{End, Ending, Job, Moment, stage_input, status};
+use crate::workflow::job::{End, Ending, Job, Moment, status};
 use crate::workflow::mirror::{self, Mirror};
-use crate::workflow::{Host, Hosts, MetricReader};
+use crate::workflow::{Host, Hosts, MetricReader, stage_input};
 use crate::{ControlPlane, request};
 
 /// Tells a built-in how many threads may work.

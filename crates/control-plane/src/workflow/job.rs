@@ -1,22 +1,17 @@
 //! The workflow of every kind of job: stage, run, store. Each step is durable before its work
 //! begins; a kind says only what differs.
 
-use std::convert::Infallible;
-use std::path::Path;
-use std::time::Duration;
-
-use futures::future::join_all;
 use sagebrush_metastore::{Key, MetastoreError, Record, WorkflowChange, Write};
-use sagebrush_runner::{Exit, Network, PipeFeed, Program, Run, Shard, StageError, stage_prefix};
+use sagebrush_runner::{Exit, Network, PipeFeed, Program};
 use sagebrush_types::limits::FAILURE_REASON_CHARS;
-use sagebrush_types::{Failure, FailureKind, JobStatus, Outcome, s3_uri};
+use sagebrush_types::{Failure, FailureKind, JobStatus, Outcome};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::hosts::{Host, Hosts};
 use super::mirror::Mirror;
-use super::network::HostNetwork;
-use super::{Ended, Follow, MetricReader, Signal, follow_all, told_to_end};
+use super::programs;
+use super::{Ended, MetricReader, Signal, told_to_end};
 use crate::image::Image;
 use crate::{ControlPlane, failure, not_found, reconcile, tracking};
 
@@ -26,9 +21,6 @@ pub const STAGE: &str = "stage";
 pub const RUN: &str = "run";
 /// The program is done and its results are being stored; the step can be done again.
 pub const STORE: &str = "store";
-
-/// The time limit of a job whose record has none.
-const NO_LIMIT: u64 = 10 * 365 * 86_400;
 
 /// How a job ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,7 +168,7 @@ pub trait Job: Sized + Send + Sync + 'static {
         metrics: &mut MetricReader,
         signal: &mut watch::Receiver<Signal>,
     ) -> impl Future<Output = Outcome<Ran>> + Send {
-        async { run_programs(plane, record, self, hosts, metrics, signal).await.map(Ran::Ended) }
+        async { programs::run(plane, record, self, hosts, metrics, signal).await.map(Ran::Ended) }
     }
 
     /// Stores the results of a program that ended well.
@@ -375,91 +367,6 @@ async fn drive<J: Job>(
         Ended::Stopped => job.stopped(plane, &record, &hosts, End::Stopped).await?,
         Ended::TimedOut => job.stopped(plane, &record, &hosts, End::TimedOut).await?,
     }))
-}
-
-async fn run_programs<J: Job>(
-    plane: &ControlPlane,
-    record: &Record,
-    job: &J,
-    hosts: &Hosts,
-    metrics: &mut MetricReader,
-    signal: &mut watch::Receiver<Signal>,
-) -> Outcome<Ended> {
-    let key = &record.key;
-    let work = plane.work_folder(key);
-    *metrics = job.metrics(record)?;
-    let image = job.image(plane, record)?;
-    let network = HostNetwork::make(plane, &work, &image, job.host_count(), job.is_isolated()).await?;
-    let ended = follow_programs(plane, record, job, hosts, &image, &network, metrics, signal).await;
-    network.remove().await;
-    ended
-}
-
-/// Starts the program of every host and follows them to their end.
-#[allow(clippy::too_many_arguments, reason = "a step of run_programs, whose values it shares")]
-async fn follow_programs<J: Job>(
-    plane: &ControlPlane,
-    record: &Record,
-    job: &J,
-    hosts: &Hosts,
-    image: &Image,
-    network: &HostNetwork,
-    metrics: &mut MetricReader,
-    signal: &mut watch::Receiver<Signal>,
-) -> Outcome<Ended> {
-    let key = &record.key;
-    let work = plane.work_folder(key);
-    let mut mirrors = job.mirrors(hosts)?;
-    let _pipes = job.pipes(hosts)?;
-    let mut runs = Vec::new();
-    for host in hosts.each() {
-        let program = job.program(plane, record, image, host, network.network()).await?;
-        let run = Run::start(&program).await.map_err(failure::of_run)?;
-        reconcile::remember(&work, host.index as u64 + 1, &run).map_err(Failure::internal)?;
-        runs.push(run);
-    }
-    let limit = record.document["StoppingCondition"]["MaxRuntimeInSeconds"].as_u64().unwrap_or(NO_LIMIT);
-    let started = plane.now() / 1000;
-    let streams: Vec<String> =
-        hosts.names().iter().map(|host| format!("{}/{host}-{started}", key.name)).collect();
-    let what = |host: usize| Follow {
-        region: &key.region,
-        group: J::LOG_GROUP,
-        stream: &streams[host],
-        metrics: (J::LOG_GROUP, J::DIMENSION, &key.name),
-        limit: Duration::from_secs(limit.min(NO_LIMIT)),
-    };
-    let watch = async {
-        join_all(mirrors.iter_mut().map(|mirror| mirror.watch(plane))).await;
-        std::future::pending::<Infallible>().await
-    };
-    let ended = tokio::select! {
-        ended = follow_all(plane, runs, what, metrics, signal) => ended?,
-        never = watch => match never {},
-    };
-    for mirror in &mut mirrors {
-        mirror.pass(plane).await?;
-    }
-    Ok(ended)
-}
-
-/// Lays out one input; an ending when the user's data cannot be.
-pub async fn stage_input(
-    plane: &ControlPlane,
-    what: &str,
-    uri: &str,
-    shard: Shard,
-    folder: &Path,
-) -> Outcome<Option<Ending>> {
-    let (bucket, prefix) = s3_uri("S3Uri", uri)?;
-    match stage_prefix(plane.objects(), bucket, prefix, shard, folder).await {
-        Ok(_) => Ok(None),
-        Err(StageError::Io(error)) => Err(Failure::internal(error)),
-        Err(error) => Ok(Some(Ending::failed(&format!(
-            "ClientError: Data download failed: {error} Please ensure that the bucket exists, and that objects exist \
-             under the prefix of {what} ({uri})."
-        )))),
-    }
 }
 
 async fn note<J: Job>(

@@ -11,6 +11,7 @@ pub mod job;
 mod metric_reader;
 pub mod mirror;
 mod network;
+mod programs;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ pub use follow::{Ended, Follow, follow, follow_all};
 pub use hosts::{Host, Hosts};
 pub use metric_reader::MetricReader;
 pub use network::HostNetwork;
+pub use programs::stage_input;
 
 /// Why a running workflow should end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
