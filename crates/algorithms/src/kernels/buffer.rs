@@ -19,6 +19,19 @@ impl Buffer {
         let offset = storage.as_ptr().align_offset(64).min(LANES);
         Self { storage, offset, len }
     }
+
+    /// Makes room for `len` floats; what was in it is lost when that takes a longer one.
+    pub fn reserve(&mut self, len: usize) {
+        if self.len < len {
+            *self = Self::zeroed(len);
+        }
+    }
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self::zeroed(0)
+    }
 }
 
 impl Clone for Buffer {

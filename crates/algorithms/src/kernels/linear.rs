@@ -20,11 +20,22 @@ const SINGLE_ROWS: usize = 2;
 const SINGLE_COLUMNS: usize = 256;
 /// Batch rows that one strip of `dX` handles at a time.
 const PANEL: usize = 32;
-/// Floats in one strip of `dW`: 64 KiB.
-const STRIP: usize = 16 * 1024;
+/// Floats in one strip of `dW`, at most: 96 KiB.
+const STRIP: usize = 24 * 1024;
+/// From so many rows on, transposing a strip's weights costs less than transposing what they give.
+const MANY_ROWS: usize = 256;
+
+/// What one thread needs for a strip.
+#[derive(Default)]
+struct StripScratch {
+    /// A product: a strip of `dW`, or of `dXᵀ`; or the strip's weights, transposed.
+    product: Buffer,
+    /// The strip's columns of X, row by row: in X itself every step is another page.
+    inputs: Buffer,
+}
 
 thread_local! {
-    static STRIP_SCRATCH: RefCell<Buffer> = RefCell::new(Buffer::zeroed(0));
+    static STRIP_SCRATCH: RefCell<StripScratch> = RefCell::default();
 }
 
 /// A pointer that pieces of one call may share because they write disjoint parts.
@@ -136,10 +147,7 @@ impl BackwardScratch {
 
     /// Makes room for larger ones; allocates only then.
     pub fn reserve(&mut self, rows: usize, outputs: usize) {
-        let need = round_up(rows, PANEL) * outputs;
-        if self.panels.len() < need {
-            self.panels = Buffer::zeroed(need);
-        }
+        self.panels.reserve(round_up(rows, PANEL) * outputs);
     }
 }
 
@@ -178,50 +186,53 @@ pub fn backward<const S: usize>(
     assert!(states.iter().all(|s| s.rows() == 0 || (s.rows() == inputs && s.stride() == stride)));
     assert!(dx.as_ref().is_none_or(|dx| dx.rows() >= rows && dx.columns() == inputs));
     let isa = Isa::detect();
-    if dx.is_some() {
+    let many = rows >= MANY_ROWS && rows.is_multiple_of(8);
+    if dx.is_some() && !many {
         make_panels(pool, scratch, dy, rows);
     }
-    let strip = (STRIP / stride).clamp(8, 256) / 8 * 8;
+    let strip = (STRIP / stride).clamp(8, 256);
+    let strip = if strip >= PANEL { strip / PANEL * PANEL } else { strip / 8 * 8 };
     let weights = Shared(w.data_mut().as_mut_ptr());
     let states = states.map(|s| (s.rows() > 0, Shared(s.data_mut().as_mut_ptr())));
-    let dx = dx.map(|dx| (dx.stride(), Shared(dx.data_mut().as_mut_ptr())));
+    let dx = dx.map(|dx| Target { data: Shared(dx.data_mut().as_mut_ptr()), row: dx.stride() });
     let panels = &scratch.panels;
     pool.run(inputs.div_ceil(strip), |piece| {
         let first = piece * strip;
         let tile = Tile { first, rows: strip.min(inputs - first), stride };
-        STRIP_SCRATCH.with_borrow_mut(|held| {
-            let need = round_up(tile.rows, 8) * stride.max(PANEL);
-            if held.len() < need {
-                *held = Buffer::zeroed(need);
+        STRIP_SCRATCH.with_borrow_mut(|StripScratch { product, inputs }| {
+            product.reserve(round_up(tile.rows, PANEL) * stride.max(PANEL));
+            let own_weights = weights.at(first * stride);
+            // SAFETY: this piece writes the columns [first, first + rows) of dx and no other piece does; the
+            // weights of its rows are still unchanged and only this piece will change them. Rows of dY and dx come
+            // in whole groups of 8 where there are many.
+            match &dx {
+                None => {}
+                Some(dx) if many => unsafe {
+                    input_gradient_of_many(isa, dy, rows, &tile, own_weights, product, dx)
+                },
+                Some(dx) => unsafe {
+                    input_gradient(isa, panels, rows, outputs, &tile, own_weights, product, dx)
+                },
             }
-            if let Some((dx_row, dx)) = &dx {
-                // SAFETY: this piece writes the columns [first, first + rows) of dx and no other piece does; the
-                // weights of its rows are still unchanged and only this piece will change them.
-                unsafe {
-                    input_gradient(
-                        isa,
-                        panels,
-                        rows,
-                        outputs,
-                        &tile,
-                        weights.at(first * stride),
-                        held,
-                        dx,
-                        *dx_row,
-                    )
-                };
-            }
+            inputs.reserve(round_up(tile.rows, 8) * rows);
             // SAFETY: X and dY hold whole groups of 16 columns and are only read.
-            unsafe { weight_gradient(isa, x, dy, rows, outputs, &tile, held) };
+            unsafe { weight_gradient(isa, x, dy, rows, &tile, inputs, product) };
             let size = tile.rows * stride;
             // SAFETY: the rows of this strip belong to this piece alone, in the weights and in each state.
             let own =
                 |from: &Shared| unsafe { std::slice::from_raw_parts_mut(from.at(first * stride), size) };
             let states =
                 std::array::from_fn(|i| if states[i].0 { own(&states[i].1) } else { Default::default() });
-            update(tile, own(&weights), states, &held[..size]);
+            update(tile, own(&weights), states, &product[..size]);
         });
     });
+}
+
+/// A matrix whose columns are shared out among pieces.
+struct Target {
+    data: Shared,
+    /// Distance between two rows, in floats.
+    row: usize,
 }
 
 /// Writes dY in panels of 32 batch rows, each transposed: `[panel][output][row in panel]`, zero beyond `rows`.
@@ -246,8 +257,8 @@ fn make_panels(pool: &Pool, scratch: &mut BackwardScratch, dy: &Matrix, rows: us
 /// Columns `[tile.first, tile.first + tile.rows)` of `dX`.
 ///
 /// # Safety
-/// `weights` points to the tile's rows, padded to 8; `dx` is valid for `rows` rows of `dx_row` floats, and nobody else
-/// touches the tile's columns in it.
+/// `weights` points to the tile's rows, padded to 8; `dx` is valid for `rows` rows, and nobody else touches the tile's
+/// columns in it.
 #[allow(clippy::too_many_arguments)]
 unsafe fn input_gradient(
     isa: Isa,
@@ -257,8 +268,7 @@ unsafe fn input_gradient(
     tile: &Tile,
     weights: *mut f32,
     held: &mut Buffer,
-    dx: &Shared,
-    dx_row: usize,
+    dx: &Target,
 ) {
     for (index, panel) in panels.chunks_exact(PANEL * outputs).take(rows.div_ceil(PANEL)).enumerate() {
         let block = Block {
@@ -279,39 +289,85 @@ unsafe fn input_gradient(
         // SAFETY: `held` has at least 32 floats for each of the tile's padded rows; the rest is the caller's promise.
         unsafe {
             multiply(isa, block);
-            transpose(tile.rows, height, held.as_ptr(), PANEL, dx.at(first * dx_row + tile.first), dx_row);
+            transpose(
+                tile.rows,
+                height,
+                held.as_ptr(),
+                PANEL,
+                dx.data.at(first * dx.row + tile.first),
+                dx.row,
+            );
         }
     }
 }
 
-/// The tile's rows of `dW`, into `held`; padding columns become zero.
+/// As [`input_gradient`], by way of the transposed weights.
 ///
 /// # Safety
-/// `held` has room for the tile's rows, padded to 8, of `tile.stride` floats.
+/// As for [`input_gradient`]; `rows` is a multiple of 8.
+unsafe fn input_gradient_of_many(
+    isa: Isa,
+    dy: &Matrix,
+    rows: usize,
+    tile: &Tile,
+    weights: *mut f32,
+    held: &mut Buffer,
+    dx: &Target,
+) {
+    let columns = round_up(tile.rows, LANES);
+    let block = Block {
+        rows,
+        columns,
+        k: dy.columns(),
+        a: dy.data().as_ptr(),
+        a_row: dy.stride(),
+        a_step: 1,
+        b: held.as_ptr(),
+        b_row: columns,
+        c: dx.data.at(tile.first),
+        c_row: dx.row,
+        accumulate: false,
+    };
+    // SAFETY: `held` has room for a row per output as long as the tile's rows, padded to 16; only the last tile is
+    // padded, into the padding of dx's rows.
+    unsafe {
+        transpose(tile.rows, dy.columns(), weights, tile.stride, held.as_mut_ptr(), columns);
+        multiply(isa, block);
+    }
+}
+
+/// The tile's rows of `dW`, into `held`; padding columns become zero. `packed` receives the tile's columns of X.
+///
+/// # Safety
+/// `held` has room for the tile's rows, padded to 8, of `tile.stride` floats, `packed` for as many columns of X.
 unsafe fn weight_gradient(
     isa: Isa,
     x: &Matrix,
     dy: &Matrix,
     rows: usize,
-    outputs: usize,
     tile: &Tile,
+    packed: &mut Buffer,
     held: &mut Buffer,
 ) {
-    let columns = round_up(outputs, LANES);
+    let width = round_up(tile.rows, 8);
+    for (row, into) in packed.chunks_exact_mut(width).take(rows).enumerate() {
+        into.copy_from_slice(&x.data()[row * x.stride() + tile.first..][..width]);
+    }
+    let outputs = dy.columns();
     let block = Block {
-        rows: round_up(tile.rows, 8),
-        columns,
+        rows: width,
+        columns: round_up(outputs, LANES),
         k: rows,
-        a: x.data()[tile.first..].as_ptr(),
+        a: packed.as_ptr(),
         a_row: 1,
-        a_step: x.stride(),
+        a_step: width,
         b: dy.data().as_ptr(),
         b_row: dy.stride(),
         c: held.as_mut_ptr(),
         c_row: tile.stride,
         accumulate: false,
     };
-    // SAFETY: X is padded to whole groups of 16 columns, which covers the tile's 8; `held` as promised.
+    // SAFETY: dY is padded to whole groups of 16 columns; `held` and `packed` as promised.
     unsafe { multiply(isa, block) };
     for row in held.chunks_exact_mut(tile.stride).take(tile.rows) {
         row[outputs..].fill(0.0);
@@ -369,8 +425,17 @@ mod tests {
 
     #[test]
     fn the_three_products_agree_with_plain_loops() {
-        let sizes =
-            [(1, 1, 1), (3, 5, 2), (7, 16, 17), (8, 33, 31), (33, 70, 65), (130, 9, 3), (64, 300, 100)];
+        let sizes = [
+            (1, 1, 1),
+            (3, 5, 2),
+            (7, 16, 17),
+            (8, 33, 31),
+            (33, 70, 65),
+            (130, 9, 3),
+            (64, 300, 100),
+            (264, 100, 40),
+            (260, 40, 260),
+        ];
         for (batch, inputs, outputs) in sizes {
             for threads in [1, 3] {
                 let pool = Pool::new(threads);

@@ -139,7 +139,7 @@ proptest! {
             // Two ways to sum: close, and from here on the same.
             let exact = all_similarities(&model, &rated(&deviations));
             for (a, b) in similarities.iter().zip(&exact) {
-                prop_assert!(bits(*a) == bits(*b) || (a - b).abs() < 1e-12, "{a} {b}");
+                prop_assert!(bits(*a) == bits(*b) || (a - b).abs() < 1e-12 * a.abs().max(1.0), "{a} {b}");
             }
             similarities = exact;
         }
@@ -148,7 +148,7 @@ proptest! {
         let mut space = Space::default();
         let got = model.predict(&asking, &mut space).to_vec();
         for (a, b) in got.iter().zip(&want) {
-            prop_assert!(bits(*a) == bits(*b) || (a - b).abs() < 1e-12, "{a} {b}");
+            prop_assert!(bits(*a) == bits(*b) || (a - b).abs() < 1e-12 * a.abs().max(1.0), "{a} {b}");
         }
         let mut list: Vec<u32> = (0..got.len() as u32).collect();
         list.retain(|&item| new[item as usize].is_none() && !got[item as usize].is_nan());
