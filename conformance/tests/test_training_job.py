@@ -181,6 +181,42 @@ def test_a_job_over_its_time_is_stopped(sagemaker, endpoint, s3_bucket, name):
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded"), job
 
 
+def test_a_spot_job_has_a_limit_for_waiting_and_running(sagemaker, endpoint, s3_bucket, name):
+    ratings.upload(endpoint.client("s3"), s3_bucket)
+    # As many as run at once.
+    blockers = [f"{name}-{index}" for index in range(4)]
+    for blocker in blockers:
+        sagemaker.create_training_job(**ratings.long_training_job(blocker, s3_bucket))
+    try:
+        request = ratings.long_training_job(f"{name}-spot", s3_bucket)
+        request |= {"EnableManagedSpotTraining": True, "StoppingCondition": {"MaxRuntimeInSeconds": 1, "MaxWaitTimeInSeconds": 1}}
+        waited = run(sagemaker, request)
+        assert (waited["TrainingJobStatus"], waited["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded"), waited
+        assert "TrainingStartTime" not in waited
+    finally:
+        for blocker in blockers:
+            sagemaker.stop_training_job(TrainingJobName=blocker)
+        for blocker in blockers:
+            run_to_end(sagemaker, blocker)
+    request["TrainingJobName"] = f"{name}-spot-runs"
+    request["StoppingCondition"] = {"MaxRuntimeInSeconds": 2, "MaxWaitTimeInSeconds": 2}
+    ran = run(sagemaker, request)
+    assert (ran["TrainingJobStatus"], ran["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded"), ran
+    assert "TrainingStartTime" in ran
+
+
+@pytest.mark.parametrize(
+    ("spot", "condition"),
+    [(True, {}), (True, {"MaxRuntimeInSeconds": 9, "MaxWaitTimeInSeconds": 8}), (True, {"MaxWaitTimeInSeconds": 86399}),
+     (False, {"MaxWaitTimeInSeconds": 90000})],
+)
+def test_limits_of_waiting_belong_to_spot_training(sagemaker, endpoint, s3_bucket, name, spot, condition):
+    request = ratings.training_job(name, s3_bucket, epochs=1)
+    request |= {"EnableManagedSpotTraining": spot, "StoppingCondition": condition}
+    code, message = code_and_message(lambda: sagemaker.create_training_job(**request))
+    assert code == "ValidationException" and "Invalid MaxWaitTimeInSeconds" in message
+
+
 def code_and_message(call):
     with pytest.raises(ClientError) as error:
         call()

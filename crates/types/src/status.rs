@@ -65,6 +65,8 @@ states! {
         Stopped,
         /// Stopped because it ran longer than its limit.
         MaxRuntimeExceeded,
+        /// Stopped because it waited and ran longer than a spot training job may.
+        MaxWaitTimeExceeded,
         /// Done.
         Completed,
         /// Ended with an error.
@@ -129,6 +131,9 @@ impl SecondaryStatus {
             Self::Stopping => "Stopping the training job",
             Self::Stopped => "Training job stopped",
             Self::MaxRuntimeExceeded => "Training job runtime exceeded MaxRuntimeInSeconds",
+            Self::MaxWaitTimeExceeded => {
+                "Training job waiting and running time exceeded MaxWaitTimeInSeconds"
+            }
             Self::Completed => "Training job completed",
             Self::Failed => "Training job failed",
         }

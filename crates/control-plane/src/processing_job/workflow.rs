@@ -149,7 +149,7 @@ impl Job for CreateProcessingJob {
     ) -> Outcome<Ending> {
         let ending = Ending::plain(end);
         Ok(match end {
-            End::TimedOut => {
+            End::Expired(_) => {
                 ending.with("FailureReason", json!("The job ran longer than its MaxRuntimeInSeconds."))
             }
             _ => ending,

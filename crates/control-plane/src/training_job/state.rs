@@ -49,6 +49,15 @@ pub fn enter(record: &mut Record, status: JobStatus, secondary: SecondaryStatus,
     Ok(())
 }
 
+/// Replaces the message of the last transition.
+pub fn explain(record: &mut Record, message: &str) {
+    if let Some(history) = record.document["SecondaryStatusTransitions"].as_array_mut()
+        && let Some(last) = history.last_mut()
+    {
+        last["StatusMessage"] = json!(message);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

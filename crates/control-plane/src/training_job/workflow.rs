@@ -14,7 +14,7 @@ use crate::document::{pick, seconds};
 use crate::image::{Image, Launch, LaunchMount, Task};
 use crate::workflow::job::{End, Ending, Job, Moment, status};
 use crate::workflow::mirror::{self, Mirror};
-use crate::workflow::{Host, Hosts, MetricReader, stage_input};
+use crate::workflow::{Host, Hosts, Limit, MetricReader, stage_input};
 use crate::{ControlPlane, request};
 
 /// Tells a built-in how many threads may work.
@@ -218,9 +218,16 @@ impl Job for CreateTrainingJob {
             Some(End::Completed) => SecondaryStatus::Completed,
             Some(End::Failed) => SecondaryStatus::Failed,
             Some(End::Stopped) => SecondaryStatus::Stopped,
-            Some(End::TimedOut) => SecondaryStatus::MaxRuntimeExceeded,
+            Some(End::Expired(Limit::Runtime)) => SecondaryStatus::MaxRuntimeExceeded,
+            Some(End::Expired(Limit::Wait)) => SecondaryStatus::MaxWaitTimeExceeded,
+            Some(End::Expired(Limit::Pending)) => SecondaryStatus::Stopped,
         };
-        state::enter(record, status, secondary, now)
+        state::enter(record, status, secondary, now)?;
+        // AWS has no secondary status for this end; the message says it.
+        if end == Some(End::Expired(Limit::Pending)) {
+            state::explain(record, "Training job was pending longer than MaxPendingTimeInSeconds");
+        }
+        Ok(())
     }
 }
 

@@ -21,8 +21,6 @@ use crate::{ControlPlane, failure};
 const PING_EVERY: Duration = Duration::from_millis(10);
 /// Times a server is started before the job fails: the port that was free may be taken meanwhile.
 const STARTS: usize = 3;
-/// A job's servers have no time limit of their own.
-const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// How to start the servers.
 pub struct Fleet<'a> {
@@ -133,7 +131,7 @@ impl Fleet<'_> {
                     group: LOG_GROUP,
                     stream: &own,
                     metrics: (LOG_GROUP, "TransformJobName", &key.name),
-                    limit: NO_LIMIT,
+                    limit: None,
                 };
                 follow(&plane, run, &what, &mut MetricReader::default(), &mut signal).await
             });
@@ -207,7 +205,7 @@ async fn describe(plane: &ControlPlane, key: &Key, lost: Lost) -> Outcome<String
     let Lost { stream, ended } = lost;
     let how = match ended.map_err(Failure::internal)?? {
         Ended::Exited(exit) => format!("it ended with {exit}"),
-        Ended::Stopped | Ended::TimedOut | Ended::ShutDown => "it was ended".to_owned(),
+        Ended::Stopped | Ended::Expired(_) | Ended::ShutDown => "it was ended".to_owned(),
     };
     let newest = Direction::Before(i64::MAX);
     let last = plane.store().log_events(&key.region, LOG_GROUP, &stream, newest, 0..i64::MAX, 1).await;

@@ -13,7 +13,7 @@ use sagebrush_types::limits::{LOG_LINES_PER_JOB, METRIC_POINTS_PER_JOB, STOP_GRA
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{MetricReader, Signal, told_to_end};
+use super::{Limit, MetricReader, Signal, told_to_end};
 use crate::{ControlPlane, failure};
 
 /// Lines written to the metastore at once, and the longest a line waits for others.
@@ -30,8 +30,8 @@ pub struct Follow<'a> {
     pub stream: &'a str,
     /// Namespace and dimension of the metrics.
     pub metrics: (&'a str, &'a str, &'a str),
-    /// How long the program may run.
-    pub limit: Duration,
+    /// How long the program may run, and which limit of its job that is.
+    pub limit: Option<(Duration, Limit)>,
 }
 
 /// How a followed program ended.
@@ -41,8 +41,8 @@ pub enum Ended {
     Exited(Exit),
     /// After the user asked for a stop.
     Stopped,
-    /// After its time limit.
-    TimedOut,
+    /// After a time limit of its job.
+    Expired(Limit),
     /// Because the server went down.
     ShutDown,
 }
@@ -57,7 +57,7 @@ pub async fn follow(
 ) -> Outcome<Ended> {
     let mut sink =
         Sink { plane, follow, lines: Vec::new(), points: Vec::new(), kept: 0, dropped: 0, measured: 0 };
-    let deadline = Instant::now() + follow.limit;
+    let expiry = follow.limit.map(|(span, limit)| (Instant::now() + span, limit));
     let mut kill_at: Option<Instant> = None;
     let mut asked: Option<Ended> = None;
     let mut flush_at: Option<Instant> = None;
@@ -86,8 +86,8 @@ pub async fn follow(
                 let grace = if told == Signal::Stop { STOP_GRACE } else { Duration::from_secs(2) };
                 kill_at = Some(Instant::now() + grace);
             }
-            () = tokio::time::sleep_until(deadline), if asked.is_none() => {
-                asked = Some(Ended::TimedOut);
+            limit = expired(expiry), if asked.is_none() => {
+                asked = Some(Ended::Expired(limit));
                 run.stopper().terminate();
                 kill_at = Some(Instant::now() + STOP_GRACE);
             }
@@ -139,6 +139,16 @@ pub async fn follow_all<'a>(
                 tell.send_replace(asked);
             }
         }
+    }
+}
+
+async fn expired(expiry: Option<(Instant, Limit)>) -> Limit {
+    match expiry {
+        Some((at, limit)) => {
+            tokio::time::sleep_until(at).await;
+            limit
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::hosts::{Host, Hosts};
 use super::mirror::Mirror;
 use super::programs;
-use super::{Ended, MetricReader, Signal, told_to_end};
+use super::{Ended, Limit, MetricReader, Signal, TimeLimits, told_to_end};
 use crate::image::Image;
 use crate::{ControlPlane, failure, not_found, reconcile, tracking};
 
@@ -31,8 +31,8 @@ pub enum End {
     Failed,
     /// Stopped by request.
     Stopped,
-    /// Stopped by its time limit.
-    TimedOut,
+    /// Stopped by one of its time limits.
+    Expired(Limit),
 }
 
 impl End {
@@ -41,7 +41,7 @@ impl End {
         match self {
             Self::Completed => JobStatus::Completed,
             Self::Failed => JobStatus::Failed,
-            Self::Stopped | Self::TimedOut => JobStatus::Stopped,
+            Self::Stopped | Self::Expired(_) => JobStatus::Stopped,
         }
     }
 }
@@ -326,10 +326,13 @@ async fn drive<J: Job>(
     if status(&record)? == JobStatus::Stopping {
         return Ok(stopped(Signal::Stop));
     }
+    let limits = TimeLimits::of(&record);
+    let expired = |limit| Ok(Some(Ending::plain(End::Expired(limit))));
     let turn = plane.shared.live.turns.clone();
     let _turn = tokio::select! {
         turn = turn.acquire_owned() => turn.map_err(Failure::internal)?,
         told = told_to_end(signal) => return Ok(stopped(told)),
+        limit = limits.pending(plane) => return expired(limit),
     };
     let mut metrics = MetricReader::default();
     note::<J>(plane, key, Moment::Staging, &metrics, WorkflowChange::Keep).await?;
@@ -337,6 +340,7 @@ async fn drive<J: Job>(
     let staged = tokio::select! {
         staged = job.stage(plane, &record, &hosts) => staged?,
         told = told_to_end(signal) => return Ok(stopped(told)),
+        limit = limits.overdue(plane) => return expired(limit),
     };
     if let Some(ending) = staged {
         return Ok(Some(ending));
@@ -365,7 +369,7 @@ async fn drive<J: Job>(
         Ended::Exited(exit) => J::failed(&hosts, exit),
         Ended::ShutDown => Ending::failed(reconcile::INTERRUPTED),
         Ended::Stopped => job.stopped(plane, &record, &hosts, End::Stopped).await?,
-        Ended::TimedOut => job.stopped(plane, &record, &hosts, End::TimedOut).await?,
+        Ended::Expired(limit) => job.stopped(plane, &record, &hosts, End::Expired(limit)).await?,
     }))
 }
 

@@ -12,6 +12,7 @@ mod metric_reader;
 pub mod mirror;
 mod network;
 mod programs;
+mod time_limits;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub use hosts::{Host, Hosts};
 pub use metric_reader::MetricReader;
 pub use network::HostNetwork;
 pub use programs::stage_input;
+pub use time_limits::{Limit, TimeLimits};
 
 /// Why a running workflow should end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

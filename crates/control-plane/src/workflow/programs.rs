@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::path::Path;
-use std::time::Duration;
 
 use futures::future::join_all;
 use sagebrush_metastore::Record;
@@ -13,12 +12,9 @@ use tokio::sync::watch;
 use super::job::{Ending, Job};
 use super::mirror::Mirror;
 use super::network::HostNetwork;
-use super::{Ended, Follow, Hosts, MetricReader, Signal, follow_all};
+use super::{Ended, Follow, Hosts, MetricReader, Signal, TimeLimits, follow_all};
 use crate::image::Image;
 use crate::{ControlPlane, failure, reconcile};
-
-/// The time limit of a job whose record has none.
-const NO_LIMIT: u64 = 10 * 365 * 86_400;
 
 /// Runs the program of every host to its end.
 ///
@@ -85,7 +81,7 @@ async fn follow<J: Job>(
 ) -> Outcome<Ended> {
     let key = &record.key;
     let Started { runs, mut mirrors, _pipes } = started;
-    let limit = record.document["StoppingCondition"]["MaxRuntimeInSeconds"].as_u64().unwrap_or(NO_LIMIT);
+    let limit = TimeLimits::of(record).of_run(plane.now());
     let now = plane.now() / 1000;
     let streams: Vec<String> =
         hosts.names().iter().map(|host| format!("{}/{host}-{now}", key.name)).collect();
@@ -94,7 +90,7 @@ async fn follow<J: Job>(
         group: J::LOG_GROUP,
         stream: &streams[host],
         metrics: (J::LOG_GROUP, J::DIMENSION, &key.name),
-        limit: Duration::from_secs(limit.min(NO_LIMIT)),
+        limit,
     };
     let watch = async {
         join_all(mirrors.iter_mut().map(|mirror| mirror.watch(plane))).await;

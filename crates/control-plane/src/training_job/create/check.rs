@@ -5,7 +5,7 @@ use std::path::Path;
 use sagebrush_runner::MOST_HOSTS;
 use sagebrush_types::{Failure, Outcome, s3_uri};
 
-use super::{AlgorithmSpecification, CHECKPOINTS, Channel, CreateTrainingJob, ProfilerConfig};
+use super::{AlgorithmSpecification, CHECKPOINTS, Channel, CreateTrainingJob, ProfilerConfig, max_runtime};
 use crate::request::{check_environment, refuse_if};
 use crate::script_mode;
 use crate::workflow::MetricReader;
@@ -47,7 +47,23 @@ pub(super) fn request(request: &CreateTrainingJob) -> Outcome<()> {
         "built-in algorithms save no tensors; leave the collections out.",
     )?;
     check_environment("Environment", &request.environment)?;
+    spot(request)?;
     channels(&request.input_data_config)
+}
+
+/// A spot training job has a limit of waiting and running together, and only such a job has.
+fn spot(request: &CreateTrainingJob) -> Outcome<()> {
+    let wait = request.stopping_condition.as_ref().and_then(|condition| condition.max_wait_time_in_seconds);
+    match (request.enable_managed_spot_training, wait) {
+        (false, None) => Ok(()),
+        (true, Some(wait)) if wait >= max_runtime(request) => Ok(()),
+        (true, _) => Err(Failure::invalid(
+            "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds.",
+        )),
+        (false, Some(_)) => Err(Failure::invalid(
+            "Invalid MaxWaitTimeInSeconds. It is only for jobs with EnableManagedSpotTraining.",
+        )),
+    }
 }
 
 /// What a built-in algorithm does not do.

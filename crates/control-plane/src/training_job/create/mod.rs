@@ -76,9 +76,9 @@ pub struct CreateTrainingJob {
     /// Hosts share this machine: their traffic never leaves it.
     #[serde(default, rename = "EnableInterContainerTrafficEncryption")]
     _enable_inter_container_traffic_encryption: bool,
-    /// Nothing interrupts a job here, which spot training allows.
-    #[serde(default, rename = "EnableManagedSpotTraining")]
-    _enable_managed_spot_training: bool,
+    /// Nothing interrupts a job here, which spot training allows; its waiting has a limit.
+    #[serde(default)]
+    enable_managed_spot_training: bool,
     profiler_config: Option<ProfilerConfig>,
     debug_hook_config: Option<DebugHookConfig>,
     #[serde(default, rename = "ExperimentConfig")]
@@ -173,10 +173,9 @@ const fn one() -> u64 {
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct StoppingCondition {
     max_runtime_in_seconds: Option<u64>,
-    /// Jobs never wait for spot capacity.
-    #[serde(default, rename = "MaxWaitTimeInSeconds")]
-    _max_wait_time_in_seconds: Option<u64>,
-    /// A job waits for its turn as long as it takes.
+    /// From its creation, for spot training.
+    max_wait_time_in_seconds: Option<u64>,
+    /// From its creation until its turn.
     #[serde(default, rename = "MaxPendingTimeInSeconds")]
     _max_pending_time_in_seconds: Option<u64>,
 }
