@@ -39,16 +39,24 @@ SHAPE = {
 # options (docs/object2vec.md); AWS does not know them.
 REGULARISED = {
     "optimizer": "adagrad",
-    "enc_dim": "256",
     "comparator_list": "hadamard, concat",
     "mlp_layers": "0",
-    "dropout": "0.65",
-    "learning_rate": "0.1",
-    "mini_batch_size": "32",
     "early_stopping_patience": "5",
     "early_stopping_tolerance": "0.00001",
     "_weight_average_epochs": "3",
 }
+# With few records: which users rated a book is part of the book's vector.
+FEW = {
+    "enc_dim": "128",
+    "dropout": "0.35",
+    "learning_rate": "0.07",
+    "mini_batch_size": "16",
+    "_history": "implicit",
+    "_history_sides": "1",
+    "_history_dropout": "0.2",
+}
+# With many, and without sagebrush's own options.
+MANY = {"enc_dim": "256", "dropout": "0.65", "learning_rate": "0.1", "mini_batch_size": "32"}
 # The chapter's own settings, which overfit.
 CHAPTER = {
     "optimizer": "adam",
@@ -67,18 +75,16 @@ CHAPTER = {
 }
 
 
-def scaled(records):
+def scaled(records, only_aws):
     """The regularised settings that depend on the number of training records.
 
     Weight decay acts on a row of the tables in every batch, the data only in the batches that hold it, so the same
     strength per row needs a weight decay inverse to the records.
     """
-    # What a user rated, as part of the user's vector: worth its time while there are few records.
-    history = {"_history": "ratings", "_history_dropout": "0.5"} if records <= 200_000 else {}
     return {
         "weight_decay": f"{min(1, max(1e-6, 20 / records)):.6f}",
         "epochs": str(min(100, max(25, 35_000_000 // records))),
-        **history,
+        **(FEW if records <= 200_000 and not only_aws else MANY),
     }
 
 
@@ -88,7 +94,7 @@ def settings(options, records):
         return CHAPTER
     return {
         name: value
-        for name, value in dict(REGULARISED, **scaled(records)).items()
+        for name, value in dict(REGULARISED, **scaled(records, options.only_aws)).items()
         if not (options.only_aws and name.startswith("_"))
     }
 

@@ -34,7 +34,7 @@ fn tensors(shape: &Shape) -> Vec<Tensor> {
             name: match role {
                 Role::Embedding if shape.tied => "embed_shared_weight".to_owned(),
                 Role::Embedding => format!("embed_{i}_weight"),
-                Role::History => "history_weight".to_owned(),
+                Role::History(side) => format!("history_{side}_weight"),
                 Role::Bias(side) => format!("bias_{side}_weight"),
             },
             shape: vec![rows, columns],
@@ -79,8 +79,8 @@ pub(crate) fn load(path: &Path) -> Result<(Network, Hyperparameters), String> {
     let unusable = |what: String| format!("the model {shown} cannot be used: {what}");
     let hyperparameters =
         Hyperparameters::from_pairs(header.hyperparameters).map_err(|e| unusable(e.message))?;
-    // What histories say is part of the table of the first side by now.
-    let shape = Shape { history: false, ..Shape::new(&hyperparameters) };
+    // What histories say is part of the embeddings by now.
+    let shape = Shape { history: [false; 2], ..Shape::new(&hyperparameters) };
     if header.tensors != tensors(&shape) {
         return Err(unusable("its tensors do not fit its hyperparameters".to_owned()));
     }

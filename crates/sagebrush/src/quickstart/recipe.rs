@@ -20,25 +20,32 @@ const SHAPE: &[(&str, &str)] = &[
 ];
 
 /// The regularised recipe, chosen on validation error alone: docs/decisions/0003-quickstart-recipe.md has the sweep.
-/// Weight decay and epochs depend on the number of training records: see [`scaled`].
+/// The rest depends on the number of training records: see [`scaled`].
 const REGULARISED: &[(&str, &str)] = &[
     ("optimizer", "adagrad"),
-    ("enc_dim", "256"),
     ("comparator_list", "hadamard, concat"),
     ("mlp_layers", "0"),
-    ("dropout", "0.65"),
-    ("learning_rate", "0.1"),
-    ("mini_batch_size", "32"),
     ("early_stopping_patience", "5"),
     ("early_stopping_tolerance", "0.00001"),
     ("_weight_average_epochs", "3"),
 ];
 
-/// What a user rated so far, as part of the user's vector: worth its time while there are few records.
-const HISTORY: [(&str, &str); 2] = [("_history", "ratings"), ("_history_dropout", "0.5")];
-/// Up to so many records take part in histories: each epoch takes ten times as long with them, and what they add is
-/// measured on 32,113 records.
-const HISTORY_RECORDS: u64 = 200_000;
+/// With few records: which users rated a book is part of the book's vector.
+const FEW: &[(&str, &str)] = &[
+    ("enc_dim", "128"),
+    ("dropout", "0.35"),
+    ("learning_rate", "0.07"),
+    ("mini_batch_size", "16"),
+    ("_history", "implicit"),
+    ("_history_sides", "1"),
+    ("_history_dropout", "0.2"),
+];
+/// With many records, where a book's history would be thousands of users.
+const MANY: &[(&str, &str)] =
+    &[("enc_dim", "256"), ("dropout", "0.65"), ("learning_rate", "0.1"), ("mini_batch_size", "32")];
+/// Up to so many records are few: each epoch takes ten times as long with histories, and what they add is measured on
+/// 32,113 records.
+const FEW_RECORDS: u64 = 200_000;
 
 /// Weight decay times training records. Weight decay acts on a row of the tables in every batch, the data only in the
 /// batches that hold it: over an epoch a row is pulled to zero in proportion to the number of batches, while its
@@ -56,9 +63,8 @@ fn scaled(records: u64) -> Vec<(&'static str, String)> {
     let decay = (DECAY_RECORDS / records as f64 * 1e6).ceil() / 1e6;
     let epochs = (RECORDS_READ / records).clamp(EPOCHS.0, EPOCHS.1);
     let mut values = vec![("weight_decay", decay.min(1.0).to_string()), ("epochs", epochs.to_string())];
-    if records <= HISTORY_RECORDS {
-        values.extend(HISTORY.map(|(name, value)| (name, value.to_owned())));
-    }
+    let sized = if records <= FEW_RECORDS { FEW } else { MANY };
+    values.extend(sized.iter().map(|&(name, value)| (name, value.to_owned())));
     values
 }
 

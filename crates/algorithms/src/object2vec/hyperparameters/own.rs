@@ -25,13 +25,21 @@ impl Schedule {
     }
 }
 
-/// What the encoding of an object of the first side takes from the training records it occurs in.
+/// What an encoding takes from the training records that its object occurs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum History {
-    /// Which objects of the second side it met.
+    /// Which objects of the other side it met.
     Implicit,
     /// Which it met, weighted by how much each label lies above what level of user and item let expect.
     Ratings,
+}
+
+/// Whose encodings take something from their history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HistorySides {
+    First,
+    Second,
+    Both,
 }
 
 /// All of them.
@@ -44,7 +52,8 @@ pub(crate) struct Own {
     /// Dropout of encodings, where it is to differ from that of the layers.
     pub embedding_dropout: Option<f32>,
     pub history: Option<History>,
-    /// Whether the history looks up in the table of the second side, not in one of its own.
+    pub history_of: HistorySides,
+    /// Whether histories look up in the embeddings of the other side, not in a table of their own.
     pub history_shares: bool,
     pub history_dropout: f32,
     pub schedule: Schedule,
@@ -52,6 +61,16 @@ pub(crate) struct Own {
     pub output_range: Option<(f32, f32)>,
     /// Window of the running average of all weights, in epochs; 0 for none.
     pub average_epochs: f64,
+}
+
+impl Own {
+    /// Which sides have a history.
+    pub(crate) fn history_sides(&self) -> [bool; 2] {
+        if self.history.is_none() {
+            return [false; 2];
+        }
+        [self.history_of != HistorySides::Second, self.history_of != HistorySides::First]
+    }
 }
 
 pub(super) fn parse_range(value: &str) -> Option<(f32, f32)> {
@@ -75,6 +94,11 @@ impl Values {
                 "implicit" => Some(History::Implicit),
                 "ratings" => Some(History::Ratings),
                 _ => None,
+            },
+            history_of: match self.text("_history_sides") {
+                "1" => HistorySides::Second,
+                "both" => HistorySides::Both,
+                _ => HistorySides::First,
             },
             history_shares: self.text("_history_table") == "shared",
             history_dropout: self.number("_history_dropout")?,

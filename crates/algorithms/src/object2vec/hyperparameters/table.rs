@@ -70,6 +70,7 @@ pub(super) const SPECS: &[Spec] = &[
     spec("_embedding_decay", Kind::Float(0.0, 10.0), "0"),
     spec("_embedding_dropout", Kind::AutoFloat(0.0, 1.0), "auto"),
     spec("_history", Kind::Choice(&["none", "implicit", "ratings"]), "none"),
+    spec("_history_sides", Kind::Choice(&["0", "1", "both"]), "0"),
     spec("_history_table", Kind::Choice(&["own", "shared"]), "own"),
     spec("_history_dropout", Kind::Float(0.0, 1.0), "0"),
     spec("_learning_rate_schedule", Kind::Choice(&["constant", "linear", "cosine"]), "constant"),

@@ -30,7 +30,7 @@ impl Pair {
 pub(crate) struct Batch<'a> {
     pub sides: [&'a Tokens; 2],
     pub pairs: &'a [Pair],
-    /// What the first side takes from its history, while training.
+    /// What the sides take from their histories, while training.
     pub past: Option<Past<'a>>,
 }
 
@@ -124,8 +124,10 @@ impl Network {
                 self.pool_tokens(side, batch.tokens(side, row), e);
             }
             if let Some(past) = batch.past {
-                let [user, item] = [0, 1].map(|side| batch.tokens(side, row)[0]);
-                past.add(&self.tables[self.shape.history_table()], user, item, row, e0);
+                let pair = [0, 1].map(|side| batch.tokens(side, row)[0]);
+                for (side, e) in [&mut *e0, &mut *e1].into_iter().enumerate() {
+                    past.add(side, &self.tables[self.shape.history_table(side)], pair, row, e);
+                }
             }
             if let Some(dropout) = dropouts.encodings {
                 dropout.apply(0, row, 0, e0);

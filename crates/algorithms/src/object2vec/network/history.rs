@@ -1,4 +1,4 @@
-//! What an object of the first side met in the training records, as part of its encoding.
+//! What an object met in the training records, as part of its encoding.
 //!
 //! For a user u with records (j, label) in N(u), the encoding gets a sum over a second table Y of the items:
 //!
@@ -8,84 +8,106 @@
 //! ratings   a_uj = |N(u)|^-1/2 (label - mean - b_u - b_j)    (asymmetric factors, Paterek 2007)
 //! ```
 //!
-//! While training, the record itself is left out of the sum, or its label would tell itself. Afterwards the sums are
-//! added to the table of the first side, and what remains is a network like any other: nothing of the history is
-//! needed to answer.
+//! The encoding of an item may get the same over a second table of the users (Rendle, Zhang and Koren 2019). While
+//! training, the record itself is left out of the sums, or its label would tell itself. Afterwards the sums are added
+//! to the embeddings, and what remains is a network like any other: nothing of the histories is needed to answer.
 
 use super::forward::Dropout;
-use super::{Network, Shape};
+use super::{Network, Role, Shape};
 use crate::kernels::{self, Matrix};
 use crate::object2vec::dataset::Dataset;
 use crate::object2vec::hyperparameters::{self, Hyperparameters};
 
-/// Place of its dropout in the network.
+/// Place in the network of the dropout of the first side's histories; that of the second side's follows.
 const PLACE: usize = 1 << 20;
 /// Records of an average that a user or item is taken to have beside its own.
 const SHRINKAGE: f64 = 5.0;
 /// Rounds in which the levels of users and items settle.
 const ROUNDS: usize = 5;
 
-/// The records of every user, one user after the other.
-pub(crate) struct History {
-    /// Where the records of each user begin; one longer than the vocabulary.
+/// What the objects of one side met, one object after the other.
+struct Met {
+    /// Where the records of each object begin; one longer than the vocabulary.
     starts: Vec<usize>,
-    items: Vec<u32>,
+    others: Vec<u32>,
     weights: Vec<f32>,
 }
 
+impl Met {
+    /// The records in which objects of this side occur; `value` is what a record counts before it is shared out.
+    fn new(side: usize, vocab: usize, train: &Dataset, value: impl Fn(usize) -> f64) -> Self {
+        let own = |record: usize| train.sides[side].get(record)[0] as usize;
+        let mut starts = vec![0; vocab + 1];
+        (0..train.len()).for_each(|record| starts[own(record) + 1] += 1);
+        for object in 0..vocab {
+            starts[object + 1] += starts[object];
+        }
+        let (mut others, mut weights) = (vec![0; train.len()], vec![0.0; train.len()]);
+        let mut next = starts.clone();
+        for record in 0..train.len() {
+            let object = own(record);
+            let at = next[object];
+            next[object] += 1;
+            let share = 1.0 / ((starts[object + 1] - starts[object]) as f64).sqrt();
+            others[at] = train.sides[1 - side].get(record)[0];
+            weights[at] = (share * value(record)) as f32;
+        }
+        Self { starts, others, weights }
+    }
+
+    fn of(&self, object: u32) -> (&[u32], &[f32]) {
+        let range = self.starts[object as usize]..self.starts[object as usize + 1];
+        (&self.others[range.clone()], &self.weights[range])
+    }
+}
+
+/// The histories of the sides that have one.
+pub(crate) struct History {
+    sides: [Option<Met>; 2],
+}
+
 impl History {
-    /// The history that hyperparameters ask for.
+    /// The histories that hyperparameters ask for.
     pub(crate) fn new(h: &Hyperparameters, train: &Dataset) -> Option<Self> {
         let kind = h.own.history?;
         let vocab = h.encoders.each_ref().map(|encoder| encoder.vocab_size);
-        let pair = |record: usize| train.sides.each_ref().map(|side| side.get(record)[0] as usize);
-        let mut starts = vec![0; vocab[0] + 1];
-        (0..train.len()).for_each(|record| starts[pair(record)[0] + 1] += 1);
-        for user in 0..vocab[0] {
-            starts[user + 1] += starts[user];
-        }
-        let expected = match kind {
-            hyperparameters::History::Implicit => None,
-            hyperparameters::History::Ratings => Some(Levels::new(vocab, train)),
+        let levels = (kind == hyperparameters::History::Ratings).then(|| Levels::new(vocab, train));
+        let value = |record: usize| match &levels {
+            None => 1.0,
+            Some(levels) => {
+                let [user, item] = train.sides.each_ref().map(|side| side.get(record)[0] as usize);
+                f64::from(train.labels[record]) - levels.of(user, item)
+            }
         };
-        let (mut items, mut weights) = (vec![0; train.len()], vec![0.0; train.len()]);
-        let mut next = starts.clone();
-        for record in 0..train.len() {
-            let [user, item] = pair(record);
-            let at = next[user];
-            next[user] += 1;
-            let share = 1.0 / ((starts[user + 1] - starts[user]) as f64).sqrt();
-            let above = |levels: &Levels| f64::from(train.labels[record]) - levels.of(user, item);
-            items[at] = item as u32;
-            weights[at] = (share * expected.as_ref().map_or(1.0, above)) as f32;
-        }
-        Some(Self { starts, items, weights })
+        let has = h.own.history_sides();
+        let sides = std::array::from_fn(|side| has[side].then(|| Met::new(side, vocab[side], train, value)));
+        Some(Self { sides })
     }
 
-    fn of(&self, user: u32) -> (&[u32], &[f32]) {
-        let range = self.starts[user as usize]..self.starts[user as usize + 1];
-        (&self.items[range.clone()], &self.weights[range])
-    }
-
-    /// The network without a history, with the sums added to the table of the first side.
+    /// The network without histories, with their sums added to the embeddings.
     pub(crate) fn fold(&self, network: &Network) -> Network {
+        let shape = &network.shape;
         let mut folded = network.clone();
-        folded.shape = Shape { history: false, ..network.shape.clone() };
-        let table = &network.tables[network.shape.history_table()];
-        if network.shape.history {
-            folded.tables.remove(network.shape.history_table());
-        }
-        for user in 0..folded.tables[0].rows() {
-            let (items, weights) = self.of(user as u32);
-            for (&item, &weight) in items.iter().zip(weights) {
-                kernels::add_scaled(folded.tables[0].row_mut(user), table.row(item as usize), weight);
+        folded.shape = Shape { history: [false; 2], ..shape.clone() };
+        let is_history = |table: usize| matches!(shape.tables()[table].0, Role::History(_));
+        let mut index = 0..network.tables.len();
+        folded.tables.retain(|_| !index.next().is_some_and(is_history));
+        for (side, met) in self.sides.iter().enumerate() {
+            let Some(met) = met else { continue };
+            let from = &network.tables[shape.history_table(side)];
+            let into = &mut folded.tables[shape.table_of(side)];
+            for object in 0..into.rows() {
+                let (others, weights) = met.of(object as u32);
+                for (&other, &weight) in others.iter().zip(weights) {
+                    kernels::add_scaled(into.row_mut(object), from.row(other as usize), weight);
+                }
             }
         }
         folded
     }
 }
 
-/// The history as one training step sees it.
+/// The histories as one training step sees them.
 #[derive(Clone, Copy)]
 pub(crate) struct Past<'a> {
     pub history: &'a History,
@@ -93,29 +115,37 @@ pub(crate) struct Past<'a> {
 }
 
 impl<'a> Past<'a> {
-    /// Items and weights for a user who is about to be asked about `hidden`, at a position of the batch.
-    pub(super) fn weights(&self, user: u32, hidden: u32, position: usize, into: &mut Vec<f32>) -> &'a [u32] {
-        let (items, weights) = self.history.of(user);
+    /// What the object of one side of a pair met, and with which weights, at a position of the batch, when it is about to
+    /// be asked about the other side; nothing for a side without a history.
+    pub(super) fn weights(
+        &self,
+        side: usize,
+        pair: [u32; 2],
+        position: usize,
+        into: &mut Vec<f32>,
+    ) -> &'a [u32] {
         into.clear();
+        let Some(met) = &self.history.sides[side] else { return &[] };
+        let (others, weights) = met.of(pair[side]);
         into.extend_from_slice(weights);
-        for (weight, &item) in into.iter_mut().zip(items) {
-            if item == hidden {
+        for (weight, &other) in into.iter_mut().zip(others) {
+            if other == pair[1 - side] {
                 *weight = 0.0;
             }
         }
         if let Some(dropout) = self.dropout {
-            dropout.apply(PLACE, position, 0, into);
+            dropout.apply(PLACE + side, position, 0, into);
         }
-        items
+        others
     }
 
-    /// Adds the sum for one position of a batch to an encoding.
-    pub(super) fn add(&self, table: &Matrix, user: u32, hidden: u32, position: usize, into: &mut [f32]) {
+    /// Adds the sum for one side of a pair, at a position of a batch, to its encoding.
+    pub(super) fn add(&self, side: usize, table: &Matrix, pair: [u32; 2], position: usize, into: &mut [f32]) {
         let mut weights = Vec::new();
-        let items = self.weights(user, hidden, position, &mut weights);
-        for (&item, &weight) in items.iter().zip(&weights) {
+        let others = self.weights(side, pair, position, &mut weights);
+        for (&other, &weight) in others.iter().zip(&weights) {
             if weight != 0.0 {
-                kernels::add_scaled(into, table.row(item as usize), weight);
+                kernels::add_scaled(into, table.row(other as usize), weight);
             }
         }
     }
@@ -170,6 +200,7 @@ mod tests {
             ("enc0_network", "pooled_embedding"),
             ("output_layer", "mean_squared_error"),
             ("_history", "ratings"),
+            ("_history_sides", "both"),
         ];
         let names = names.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let h = Hyperparameters::from_pairs(names.into_iter().collect()).unwrap();
@@ -181,15 +212,21 @@ mod tests {
         assert!((levels.sides[0][0] - want).abs() < 1e-12);
         assert_eq!(levels.sides[0][3], 0.0);
         let history = History::new(&h, &train).unwrap();
-        assert_eq!(history.of(0).0, [0, 1, 2]);
-        assert_eq!(history.of(3).0, [0u32; 0]);
+        let [users, items] = history.sides.each_ref().map(|met| met.as_ref().unwrap());
+        assert_eq!(users.of(0).0, [0, 1, 2]);
+        assert_eq!(users.of(3).0, [0u32; 0]);
         let want = (4.0 - levels.of(1, 0)) as f32;
-        assert!((history.of(1).1[0] - want).abs() < 1e-6);
-        assert!((history.of(0).1[1] - ((3.0 - levels.of(0, 1)) / 3f64.sqrt()) as f32).abs() < 1e-6);
+        assert!((users.of(1).1[0] - want).abs() < 1e-6);
+        assert!((users.of(0).1[1] - ((3.0 - levels.of(0, 1)) / 3f64.sqrt()) as f32).abs() < 1e-6);
+        assert_eq!(items.of(0).0, [0, 1]);
+        assert!((items.of(0).1[1] - want / 2f32.sqrt()).abs() < 1e-6);
         let mut weights = Vec::new();
         let past = Past { history: &history, dropout: None };
-        past.weights(0, 1, 0, &mut weights);
+        past.weights(0, [0, 1], 0, &mut weights);
         assert_eq!(weights[1], 0.0, "the record itself is left out");
         assert!(weights[0] != 0.0 && weights[2] != 0.0);
+        past.weights(1, [0, 1], 0, &mut weights);
+        assert_eq!(weights[0], 0.0, "on either side");
+        assert!(weights[1] != 0.0);
     }
 }

@@ -57,8 +57,8 @@ pub(crate) struct Shape {
     pub mlp_layers: usize,
     pub activation: Activation,
     pub outputs: usize,
-    /// A second table of the second side, that histories are summed over.
-    pub history: bool,
+    /// For each side, whether its histories are summed over a table of their own, with a row per token of the other side.
+    pub history: [bool; 2],
     /// A table of one number per token for each side, that is added to the output.
     pub bias_terms: bool,
 }
@@ -68,7 +68,8 @@ pub(crate) struct Shape {
 pub(crate) enum Role {
     /// Embeddings of one side, or of both.
     Embedding,
-    History,
+    /// What the histories of one side are summed over.
+    History(usize),
     /// Bias terms of one side.
     Bias(usize),
 }
@@ -91,7 +92,7 @@ impl Shape {
             mlp_layers: h.mlp_layers,
             activation: h.mlp_activation,
             outputs: h.outputs(),
-            history: h.own.history.is_some() && !h.own.history_shares,
+            history: h.own.history_sides().map(|has| has && !h.own.history_shares),
             bias_terms: h.own.bias_terms,
         }
     }
@@ -102,8 +103,8 @@ impl Shape {
         let count = if self.tied { 1 } else { 2 };
         let sides = self.sides.iter().take(count);
         let mut list: Vec<_> = sides.map(|side| (Role::Embedding, side.vocab, side.width)).collect();
-        if self.history {
-            list.push((Role::History, self.sides[1].vocab, self.dim));
+        for side in (0..2).filter(|&side| self.history[side]) {
+            list.push((Role::History(side), self.sides[1 - side].vocab, self.dim));
         }
         if self.bias_terms {
             list.extend((0..2).map(|side| (Role::Bias(side), self.sides[side].vocab, 1)));
@@ -116,15 +117,24 @@ impl Shape {
         if self.tied { 1 } else { 2 }
     }
 
-    /// Place among the tables of the one that histories are summed over: one of its own after the embeddings, or that
-    /// of the second side.
-    pub(crate) fn history_table(&self) -> usize {
-        self.embeddings() - usize::from(!self.history)
+    /// Place among the tables of the one that the histories of a side are summed over: one of their own after the
+    /// embeddings, or the embeddings of the other side.
+    pub(crate) fn history_table(&self, side: usize) -> usize {
+        if self.history[side] {
+            self.embeddings() + self.history_tables(side)
+        } else {
+            self.table_of(1 - side)
+        }
+    }
+
+    /// Number of tables of histories of the sides before this one.
+    fn history_tables(&self, side: usize) -> usize {
+        self.history.iter().take(side).filter(|&&has| has).count()
     }
 
     /// Place of the bias terms of a side among the tables.
     pub(crate) fn bias_table(&self, side: usize) -> usize {
-        self.embeddings() + usize::from(self.history) + side
+        self.embeddings() + self.history_tables(2) + side
     }
 
     /// The dense layers of one side's encoder.

@@ -53,6 +53,13 @@ struct Touch {
     weight: f32,
 }
 
+impl Touch {
+    /// By row, then by where the gradient stands: two comparisons at most.
+    fn order(&self) -> (u32, u64) {
+        (self.row, u64::from(self.source) << 32 | u64::from(self.index))
+    }
+}
+
 /// Number of matrices that the gradients of tables come from: one for each side, and that of the outputs.
 pub(super) const SOURCES: usize = 3;
 
@@ -100,15 +107,16 @@ impl Touched {
                         Some(sequence) => self.in_order(batch, side, sequence),
                     }
                 }
-                if !shape.history && table == shape.history_table() {
-                    self.history(batch);
+                for side in (0..2).filter(|&side| !shape.history[side] && shape.history_table(side) == table)
+                {
+                    self.history(batch, side);
                 }
             }
             Role::Bias(side) => self.pooled(batch, side, SOURCES - 1),
-            Role::History => self.history(batch),
+            Role::History(side) => self.history(batch, side),
         }
         // Touches that are equal here have equal weights.
-        self.touches.sort_unstable_by_key(|touch| (touch.row, touch.source, touch.index));
+        self.touches.sort_unstable_by_key(Touch::order);
         self.rows.clear();
         self.starts.clear();
         for (at, touch) in self.touches.iter().enumerate() {
@@ -139,16 +147,16 @@ impl Touched {
         }));
     }
 
-    /// Every item that a user met gets the gradient of the user's encoding, times its weight.
-    fn history(&mut self, batch: Batch<'_>) {
+    /// Everything that an object of this side met gets the gradient of the object's encoding, times its weight.
+    fn history(&mut self, batch: Batch<'_>, side: usize) {
         let Some(past) = batch.past else { return };
         let mut weights = Vec::new();
         for position in 0..batch.len() {
-            let [user, item] = [0, 1].map(|side| batch.tokens(side, position)[0]);
-            let items = past.weights(user, item, position, &mut weights);
-            let touches = items.iter().zip(&weights).filter(|&(_, &weight)| weight != 0.0);
-            let index = position as u32;
-            self.touches.extend(touches.map(|(&row, &weight)| Touch { row, source: 0, index, weight }));
+            let pair = [0, 1].map(|side| batch.tokens(side, position)[0]);
+            let met = past.weights(side, pair, position, &mut weights);
+            let touches = met.iter().zip(&weights).filter(|&(_, &weight)| weight != 0.0);
+            let (source, index) = (side as u32, position as u32);
+            self.touches.extend(touches.map(|(&row, &weight)| Touch { row, source, index, weight }));
         }
     }
 

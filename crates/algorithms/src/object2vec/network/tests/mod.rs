@@ -28,7 +28,7 @@ fn shape(
         mlp_layers,
         activation,
         outputs: 1,
-        history: false,
+        history: [false; 2],
         bias_terms: false,
     }
 }
@@ -37,14 +37,16 @@ fn side(vocab: usize, width: usize) -> SideShape {
     SideShape { vocab, width, network: EncoderNetwork::PooledEmbedding, layers: 1, filter_width: 3 }
 }
 
-/// The history that these pairs make, without labels.
-fn history(in0: &Lists, in1: &Lists) -> History {
+/// The histories that these pairs make, without labels.
+fn history(sides: &str, in0: &Lists, in1: &Lists) -> History {
     let names = [
         ("enc0_max_seq_len", "1"),
         ("enc0_vocab_size", "7"),
+        ("enc1_vocab_size", "5"),
         ("enc0_network", "pooled_embedding"),
         ("output_layer", "mean_squared_error"),
         ("_history", "implicit"),
+        ("_history_sides", sides),
     ];
     let names = names.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let h = Hyperparameters::from_pairs(names.into_iter().collect()).unwrap();
@@ -111,17 +113,22 @@ fn check_gradients(shape: Shape, seed: u64) {
     check_gradients_with(shape.history, shape, seed);
 }
 
-/// `met`: with a history, in a table of its own or in that of the second side.
-fn check_gradients_with(met: bool, shape: Shape, seed: u64) {
+/// `met`: which sides have a history, in a table of its own or in that of the other side.
+fn check_gradients_with(met: [bool; 2], shape: Shape, seed: u64) {
     let count = 11;
     let longest = match shape.sides[0].network {
-        _ if met => [0, 0],
+        _ if met != [false; 2] => [0, 0],
         EncoderNetwork::PooledEmbedding => [3, 2],
         _ => [6, 2],
     };
     let in0 = lists(count, 7, longest[0], seed);
     let in1 = lists(count, shape.sides[1].vocab as u32, longest[1], seed + 1);
-    let past = met.then(|| history(&in0, &in1));
+    let past = match met {
+        [false, false] => None,
+        [true, false] => Some(history("0", &in0, &in1)),
+        [false, true] => Some(history("1", &in0, &in1)),
+        [true, true] => Some(history("both", &in0, &in1)),
+    };
     let labels: Vec<f64> = (0..count).map(|i| (i % 5) as f64 / 2.0).collect();
     let mut network = Network::xavier(shape, seed);
     // Without biases a window of zeros lies exactly where relu has no derivative.
@@ -186,9 +193,11 @@ fn gradients_of_the_options_equal_finite_differences() {
     use Comparator::{Concat, Hadamard};
     let base = || shape(&[Hadamard, Concat], 6, 5, 1, Activation::Tanh);
     check_gradients(Shape { bias_terms: true, ..base() }, 60);
-    check_gradients(Shape { history: true, ..base() }, 61);
-    check_gradients(Shape { history: true, bias_terms: true, ..base() }, 62);
-    check_gradients_with(true, base(), 64);
+    for (seed, met) in [(61, [true, false]), (65, [false, true]), (66, [true, true])] {
+        check_gradients(Shape { history: met, ..base() }, seed);
+        check_gradients(Shape { history: met, bias_terms: true, ..base() }, seed + 10);
+        check_gradients_with(met, base(), seed + 20);
+    }
     let mut tied = Shape { bias_terms: true, ..base() };
     (tied.tied, tied.sides) = (true, [side(7, 6), side(7, 6)]);
     check_gradients(tied, 63);
@@ -196,19 +205,26 @@ fn gradients_of_the_options_equal_finite_differences() {
 
 #[test]
 fn a_folded_history_answers_as_the_sums_do() {
-    let shape = Shape { history: true, ..shape(&[Comparator::Hadamard], 6, 5, 0, Activation::Tanh) };
-    let (in0, in1) = (lists(40, 7, 0, 1), lists(40, 5, 0, 2));
-    let history = history(&in0, &in1);
+    let shape = Shape { history: [true; 2], ..shape(&[Comparator::Hadamard], 6, 5, 0, Activation::Tanh) };
+    let ids = [lists(40, 7, 0, 1), lists(40, 5, 0, 2)];
+    let history = history("both", &ids[0], &ids[1]);
     let mut network = Network::xavier(shape, 1);
-    (0..5).for_each(|r| network.tables[2].row_mut(r).fill(r as f32 * 0.1 - 0.2));
+    for table in &mut network.tables[2..] {
+        (0..table.rows()).for_each(|r| table.row_mut(r).fill(r as f32 * 0.1 - 0.2));
+    }
     let folded = history.fold(&network);
-    assert_eq!((folded.shape.history, folded.tables.len()), (false, 2));
-    for user in 0..7u32 {
-        let met: Vec<usize> = (0..40).filter(|&r| in0[r][0] == user).map(|r| in1[r][0] as usize).collect();
-        for (c, got) in folded.tables[0].row(user as usize).iter().enumerate() {
-            let sum: f32 = met.iter().map(|&item| network.tables[2].row(item)[c]).sum();
-            let want = network.tables[0].row(user as usize)[c] + sum / (met.len().max(1) as f32).sqrt();
-            assert!((got - want).abs() < 1e-5, "{got} {want}");
+    assert_eq!((folded.shape.history, folded.tables.len()), ([false; 2], 2));
+    for side in 0..2 {
+        for object in 0..folded.tables[side].rows() {
+            let met: Vec<usize> = (0..40)
+                .filter(|&r| ids[side][r][0] as usize == object)
+                .map(|r| ids[1 - side][r][0] as usize)
+                .collect();
+            for (c, got) in folded.tables[side].row(object).iter().enumerate() {
+                let sum: f32 = met.iter().map(|&other| network.tables[2 + side].row(other)[c]).sum();
+                let want = network.tables[side].row(object)[c] + sum / (met.len().max(1) as f32).sqrt();
+                assert!((got - want).abs() < 1e-5, "{got} {want}");
+            }
         }
     }
 }

@@ -79,7 +79,7 @@ fn reference_encoder(shape: &Shape, index: usize, mut p: &[f64], tokens: Vec<Vec
 }
 
 /// The network's outputs by plain loops.
-pub(super) fn reference(shape: &Shape, met: bool, p: &[f64], in0: &Lists, in1: &Lists) -> Vec<f64> {
+pub(super) fn reference(shape: &Shape, met: [bool; 2], p: &[f64], in0: &Lists, in1: &Lists) -> Vec<f64> {
     let d = shape.dim;
     let tables: usize = shape.tables().iter().map(|(_, rows, columns)| rows * columns).sum();
     let second = if shape.tied { 0 } else { shape.sides[0].vocab * shape.sides[0].width };
@@ -95,15 +95,22 @@ pub(super) fn reference(shape: &Shape, met: bool, p: &[f64], in0: &Lists, in1: &
         reference_encoder(shape, index, &p[starts[index]..], tokens)
     };
     let run = |(a, b): (&Vec<u32>, &Vec<u32>)| {
-        let (ids, (mut a, b)) = ((a, b), (encode(0, a), encode(1, b)));
-        if met {
-            let met: Vec<u32> = (0..in0.len()).filter(|&r| in0[r] == *ids.0).map(|r| in1[r][0]).collect();
-            let own = shape.sides[1].vocab * shape.sides[1].width;
-            let start = second + if shape.history { own } else { 0 };
-            for &item in met.iter().filter(|&&item| item != ids.1[0]) {
-                let y = &p[start + item as usize * d..][..d];
-                a.iter_mut().zip(y).for_each(|(a, y)| *a += y / (met.len() as f64).sqrt());
+        let (ids, (mut a, mut b)) = ((a, b), (encode(0, a), encode(1, b)));
+        let mut own_table = second + shape.sides[1].vocab * shape.sides[1].width;
+        for side in (0..2).filter(|&side| met[side]) {
+            let (own, other, encoding) = if side == 0 { (in0, in1, &mut a) } else { (in1, in0, &mut b) };
+            let (own_id, other_id) = if side == 0 { (ids.0, ids.1) } else { (ids.1, ids.0) };
+            let met: Vec<u32> = (0..own.len()).filter(|&r| own[r] == *own_id).map(|r| other[r][0]).collect();
+            let start = match (shape.history[side], side) {
+                (true, _) => own_table,
+                (false, 0) => second,
+                (false, _) => 0,
+            };
+            for &object in met.iter().filter(|&&object| object != other_id[0]) {
+                let y = &p[start + object as usize * d..][..d];
+                encoding.iter_mut().zip(y).for_each(|(e, y)| *e += y / (met.len() as f64).sqrt());
             }
+            own_table += if shape.history[side] { shape.sides[1 - side].vocab * d } else { 0 };
         }
         let mut x: Vec<f64> = Vec::new();
         for comparator in &shape.comparators {
