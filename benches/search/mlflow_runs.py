@@ -1,7 +1,8 @@
 """The five kinds of searches on runs in MLflow with its SQLite backend, for comparison with `million_jobs`.
 
-    pip install mlflow-skinny sqlalchemy alembic
     python benches/search/mlflow_runs.py [RUNS]
+
+`run.sh` installs what it needs and runs it after `million_jobs`.
 
 The runs have the same shape: 20 parameters, 10 metrics, 5 tags. They are written straight into MLflow's tables, because
 logging them one by one takes hours; they are searched through MLflow's own client.

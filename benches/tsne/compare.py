@@ -1,10 +1,12 @@
 """t-SNE of 1,000 and 10,000 titles of 300 numbers: sagebrush, scikit-learn and openTSNE on the same machine in the same run.
 
 Everybody has perplexity 30, theta 0.5 and PCA as the first map. scikit-learn and sagebrush do 1,000 iterations, openTSNE by
-default 750; sagebrush is measured with 750 as well. Trustworthiness is scikit-learn's function over all three maps.
+default 750; sagebrush is measured with 750 as well. Trustworthiness is scikit-learn's function over all maps.
 
-Times are those of the embedding, neighbours included, reading and starting left out; processor seconds are of all threads. Of
-several rounds the median is printed; the programs take turns within a round.
+Every round has data of its own, because maps of the same data by the same program differ from start to start by more than the
+programs differ. Times are those of the embedding, neighbours included, reading and starting left out; processor seconds are
+of all threads. Times are medians over the rounds, trustworthiness is the mean, with its difference to sagebrush's and the
+standard error of that; the programs take turns within a round.
 """
 
 import argparse
@@ -65,25 +67,30 @@ def main():
     from sklearn.manifold import trustworthiness
 
     print(f"{options.threads} threads, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}\n")
-    print("| titles | program | seconds | processor seconds | times sagebrush, processor | trustworthiness |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| titles | program | seconds | processor seconds | times sagebrush, processor | trustworthiness | to sagebrush |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for count in options.titles:
-        rows = data.titles(count, options.dim)
         programs = {
-            "sagebrush": lambda: sagebrush(options, rows, 1000),
-            "sagebrush, 750 iterations": lambda: sagebrush(options, rows, 750),
-            "scikit-learn": lambda: peer(options, "sklearn", rows),
-            "openTSNE": lambda: peer(options, "opentsne", rows),
+            "sagebrush": lambda rows: sagebrush(options, rows, 1000),
+            "sagebrush, 750 iterations": lambda rows: sagebrush(options, rows, 750),
+            "scikit-learn": lambda rows: peer(options, "sklearn", rows),
+            "openTSNE": lambda rows: peer(options, "opentsne", rows),
         }
-        found = {name: [] for name in programs}
-        for _ in range(options.rounds):
+        times = {name: [] for name in programs}
+        trust = {name: [] for name in programs}
+        for round_ in range(options.rounds):
+            rows = data.titles(count, options.dim, seed=7 + round_)
             for name, run in programs.items():
-                found[name].append(run())
-        middle = lambda name, column: statistics.median(one[column] for one in found[name])
-        for name, runs in found.items():
-            trust = trustworthiness(rows, runs[-1][2], n_neighbors=5)
+                *seconds, table = run(rows)
+                times[name].append(seconds)
+                trust[name].append(trustworthiness(rows, table, n_neighbors=5))
+        middle = lambda name, column: statistics.median(one[column] for one in times[name])
+        for name in programs:
             ratio = middle(name, 1) / middle("sagebrush", 1)
-            print(f"| {count:,} | {name} | {middle(name, 0):.2f} | {middle(name, 1):.2f} | {ratio:.1f} | {trust:.4f} |", flush=True)
+            ahead = [other - own for other, own in zip(trust[name], trust["sagebrush"])]
+            error = statistics.stdev(ahead) / len(ahead) ** 0.5 if len(ahead) > 1 else float("nan")
+            print(f"| {count:,} | {name} | {middle(name, 0):.2f} | {middle(name, 1):.2f} | {ratio:.1f} |"
+                  f" {statistics.mean(trust[name]):.4f} | {statistics.mean(ahead):+.4f} ± {error:.4f} |", flush=True)
 
 
 if __name__ == "__main__":
