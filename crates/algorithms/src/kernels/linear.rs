@@ -20,7 +20,7 @@ const SINGLE_ROWS: usize = 2;
 const SINGLE_COLUMNS: usize = 256;
 /// Batch rows that one strip of `dX` handles at a time.
 const PANEL: usize = 32;
-/// Floats in one strip of `dW`, at most: 96 KiB.
+/// Floats in one strip of `dW`, about: 96 KiB, more only where 16 rows are.
 const STRIP: usize = 24 * 1024;
 /// From so many rows on, transposing a strip's weights costs less than transposing what they give.
 const MANY_ROWS: usize = 256;
@@ -190,11 +190,16 @@ pub fn backward<const S: usize>(
     if dx.is_some() && !many {
         make_panels(pool, scratch, dy, rows);
     }
-    let strip = (STRIP / stride).clamp(8, 256);
-    let strip = if strip >= PANEL { strip / PANEL * PANEL } else { strip / 8 * 8 };
+    // Whole groups of 16, so that no strip but the last reaches beyond its columns of dx.
+    let strip = (STRIP / stride).clamp(LANES, 256);
+    let strip = if strip >= PANEL { strip / PANEL * PANEL } else { LANES };
     let weights = Shared(w.data_mut().as_mut_ptr());
     let states = states.map(|s| (s.rows() > 0, Shared(s.data_mut().as_mut_ptr())));
-    let dx = dx.map(|dx| Target { data: Shared(dx.data_mut().as_mut_ptr()), row: dx.stride() });
+    let dx = dx.map(|dx| Target {
+        columns: dx.columns(),
+        row: dx.stride(),
+        data: Shared(dx.data_mut().as_mut_ptr()),
+    });
     let panels = &scratch.panels;
     pool.run(inputs.div_ceil(strip), |piece| {
         let first = piece * strip;
@@ -231,6 +236,7 @@ pub fn backward<const S: usize>(
 /// A matrix whose columns are shared out among pieces.
 struct Target {
     data: Shared,
+    columns: usize,
     /// Distance between two rows, in floats.
     row: usize,
 }
@@ -305,6 +311,9 @@ unsafe fn input_gradient(
 ///
 /// # Safety
 /// As for [`input_gradient`]; `rows` is a multiple of 8.
+///
+/// # Panics
+/// When the tile's rows are not whole groups of 16 and others follow.
 unsafe fn input_gradient_of_many(
     isa: Isa,
     dy: &Matrix,
@@ -315,6 +324,10 @@ unsafe fn input_gradient_of_many(
     dx: &Target,
 ) {
     let columns = round_up(tile.rows, LANES);
+    assert!(
+        columns == tile.rows || tile.first + columns >= dx.columns,
+        "the columns beside belong to another piece"
+    );
     let block = Block {
         rows,
         columns,
@@ -435,6 +448,8 @@ mod tests {
             (64, 300, 100),
             (264, 100, 40),
             (260, 40, 260),
+            (256, 60, 800),
+            (256, 40, 1700),
         ];
         for (batch, inputs, outputs) in sizes {
             for threads in [1, 3] {
