@@ -1,14 +1,9 @@
 #!/bin/sh
 # Searches a million generated training jobs, and as many kinds of questions over 30,000 runs in MLflow: run.sh [JOBS [RUNS]]
-# Needs 8 GB of disk for a million (BENCH_FOLDER, default a new temporary folder, removed at the end). Python packages go to
-# a virtual environment outside the source tree (BENCH_VENV, default below the user's cache).
+# Needs 8 GB of disk for a million (BENCH_FOLDER, default a new temporary folder, removed at the end).
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
-venv=${BENCH_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/sagebrush/bench-search}
-if [ ! -x "$venv/bin/python" ]; then
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --requirement "$here/requirements.txt"
-fi
+. "$here/../venv.sh"
 cd "$here/../.."
 cargo build --release --quiet --package sagebrush-control-plane --example million_jobs
 folder=$(mktemp -d "${BENCH_FOLDER:-${TMPDIR:-/tmp}}/sagebrush-search.XXXXXX")
